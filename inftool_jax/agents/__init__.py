@@ -1,0 +1,1 @@
+"""The roles of a conversation: scripted user, scripted assistant, policy assistant."""

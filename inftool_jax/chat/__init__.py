@@ -1,0 +1,1 @@
+"""Messages to tokens and back: chat template, incremental rendering, call parser."""

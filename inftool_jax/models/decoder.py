@@ -1,0 +1,164 @@
+"""One decoder-only transformer (Qwen2.5) for training, prefill and decode.
+
+Flax NNX defines the parameters; `split` turns them into a pure pytree and everything hot is a free function of
+that pytree. The layers are stacked along a leading L axis and scanned: compile time does not grow with depth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from inftool_jax.models.config import DecoderConfig
+
+Params = dict[str, Any]
+Cache = Any
+# (layer index, q_BxTxHxE, k_BxTxKxE, v_BxTxKxE, cache) -> (out_BxTxHxE, cache)
+Attend = Callable[[jax.Array, jax.Array, jax.Array, jax.Array, Cache], tuple[jax.Array, Cache]]
+
+
+class Block(nnx.Module):
+  """One layer's parameters."""
+
+  def __init__(self, config: DecoderConfig, *, rngs: nnx.Rngs):
+    c, dtype = config, jnp.dtype(config.param_dtype)
+    init = nnx.initializers.normal(0.02)
+    out_init = nnx.initializers.normal(0.02 / (2 * c.layers) ** 0.5)  # residual branches shrink with depth (GPT-2)
+
+    def matrix(rows: int, columns: int, initializer=init) -> nnx.Param:
+      return nnx.Param(initializer(rngs.params(), (rows, columns), dtype))
+
+    self.attention_norm = nnx.Param(jnp.ones((c.dim,), dtype))
+    self.q = matrix(c.dim, c.heads * c.head_dim)
+    self.k = matrix(c.dim, c.kv_heads * c.head_dim)
+    self.v = matrix(c.dim, c.kv_heads * c.head_dim)
+    self.o = matrix(c.heads * c.head_dim, c.dim, out_init)
+    if c.qkv_bias:
+      self.q_bias = nnx.Param(jnp.zeros((c.heads * c.head_dim,), dtype))
+      self.k_bias = nnx.Param(jnp.zeros((c.kv_heads * c.head_dim,), dtype))
+      self.v_bias = nnx.Param(jnp.zeros((c.kv_heads * c.head_dim,), dtype))
+    self.ffn_norm = nnx.Param(jnp.ones((c.dim,), dtype))
+    self.gate = matrix(c.dim, c.ffn)
+    self.up = matrix(c.dim, c.ffn)
+    self.down = matrix(c.ffn, c.dim, out_init)
+
+
+class Decoder(nnx.Module):
+  """Embedding, L stacked blocks, final norm and head."""
+
+  def __init__(self, config: DecoderConfig, *, rngs: nnx.Rngs):
+    dtype = jnp.dtype(config.param_dtype)
+    init = nnx.initializers.normal(0.02)
+    self.embed = nnx.Param(init(rngs.params(), (config.vocab, config.dim), dtype))
+
+    @nnx.split_rngs(splits=config.layers)
+    @nnx.vmap(in_axes=(0,), out_axes=0)
+    def stack(rngs: nnx.Rngs) -> Block:
+      return Block(config, rngs=rngs)
+
+    self.blocks = stack(rngs)
+    self.norm = nnx.Param(jnp.ones((config.dim,), dtype))
+    if not config.tied:
+      self.head = nnx.Param(init(rngs.params(), (config.vocab, config.dim), dtype))
+
+
+def init(config: DecoderConfig, seed: int) -> Params:
+  """Random parameters as a plain nested dict of arrays (`blocks` leaves have a leading L axis)."""
+  return split(Decoder(config, rngs=nnx.Rngs(params=seed)))
+
+
+def split(model: Decoder) -> Params:
+  """The model's parameters as a plain nested dict of arrays."""
+  return nnx.to_pure_dict(nnx.state(model, nnx.Param))
+
+
+def abstract(config: DecoderConfig) -> Params:
+  """Shapes and dtypes of the parameters, nothing allocated."""
+  return jax.eval_shape(lambda: init(config, 0))
+
+
+def forward(
+  params: Params,
+  config: DecoderConfig,
+  tokens_BxT: jax.Array,
+  positions_BxT: jax.Array,
+  attend: Attend,
+  cache: Cache = (),
+  remat: bool = False,
+) -> tuple[jax.Array, Cache]:
+  """Final-norm hidden states of the tokens, int32 [B, T] -> compute dtype [B, T, D], and the cache.
+
+  The one forward program of sampler and learner (invariant 3); phases differ in `attend` and `cache` only.
+  `remat` recomputes each layer in the backward pass.
+  """
+  dtype = jnp.dtype(config.compute_dtype)
+  x_BxTxD = params['embed'][tokens_BxT].astype(dtype)
+  angles_BxTxE = rope_angles(positions_BxT, config)
+
+  def layer(carry, scanned):
+    x, cache = carry
+    block, index = scanned
+    x, cache = apply_block(block, config, x, angles_BxTxE, lambda q, k, v, c: attend(index, q, k, v, c), cache)
+    return (x, cache), None
+
+  body = jax.checkpoint(layer) if remat else layer
+  (x_BxTxD, cache), _ = jax.lax.scan(body, (x_BxTxD, cache), (params['blocks'], jnp.arange(config.layers)))
+  return rms_norm(x_BxTxD, params['norm'], config.norm_eps), cache
+
+
+def apply_block(block: Params, config: DecoderConfig, x_BxTxD, angles_BxTxE, attend, cache):
+  """One pre-norm transformer layer."""
+  c, dtype = config, x_BxTxD.dtype
+  B, T, _ = x_BxTxD.shape
+
+  def project(h, name: str, heads: int):
+    y = h @ block[name].astype(dtype)
+    if c.qkv_bias:
+      y = y + block[name + '_bias'].astype(dtype)
+    return y.reshape(B, T, heads, c.head_dim)
+
+  h = rms_norm(x_BxTxD, block['attention_norm'], c.norm_eps)
+  q_BxTxHxE = apply_rope(project(h, 'q', c.heads), angles_BxTxE)
+  k_BxTxKxE = apply_rope(project(h, 'k', c.kv_heads), angles_BxTxE)
+  v_BxTxKxE = project(h, 'v', c.kv_heads)
+  out_BxTxHxE, cache = attend(q_BxTxHxE, k_BxTxKxE, v_BxTxKxE, cache)
+  x_BxTxD = x_BxTxD + out_BxTxHxE.reshape(B, T, c.heads * c.head_dim) @ block['o'].astype(dtype)
+
+  h = rms_norm(x_BxTxD, block['ffn_norm'], c.norm_eps)
+  gated_BxTxF = jax.nn.silu(h @ block['gate'].astype(dtype)) * (h @ block['up'].astype(dtype))
+  return x_BxTxD + gated_BxTxF @ block['down'].astype(dtype), cache
+
+
+def head(params: Params) -> jax.Array:
+  """The output matrix, [V, D]."""
+  return params['head'] if 'head' in params else params['embed']
+
+
+def logits(params: Params, hidden_NxD: jax.Array) -> jax.Array:
+  """float32 logits [N, V] of the hidden states [N, D]."""
+  weight_VxD = head(params).astype(hidden_NxD.dtype)
+  return jnp.einsum('nd,vd->nv', hidden_NxD, weight_VxD, preferred_element_type=jnp.float32)
+
+
+def rms_norm(x: jax.Array, scale: jax.Array, eps: float) -> jax.Array:
+  """Root-mean-square norm over the last axis, computed in float32 (arXiv 1910.07467)."""
+  x32 = x.astype(jnp.float32)
+  x32 = x32 * jax.lax.rsqrt(jnp.mean(x32 * x32, axis=-1, keepdims=True) + eps)
+  return (x32 * scale.astype(jnp.float32)).astype(x.dtype)
+
+
+def rope_angles(positions_BxT: jax.Array, config: DecoderConfig) -> jax.Array:
+  """Rotation angles, float32 [B, T, E/2] (arXiv 2104.09864)."""
+  exponent = jnp.arange(0, config.head_dim, 2, dtype=jnp.float32) / config.head_dim
+  return positions_BxT[..., None].astype(jnp.float32) * (config.rope_theta**-exponent)
+
+
+def apply_rope(x_BxTxHxE: jax.Array, angles_BxTxE: jax.Array) -> jax.Array:
+  """Rotates the two halves of each head against each other, in float32 (Hugging Face's half-split layout)."""
+  sin, cos = jnp.sin(angles_BxTxE)[:, :, None], jnp.cos(angles_BxTxE)[:, :, None]
+  first, second = jnp.split(x_BxTxHxE.astype(jnp.float32), 2, axis=-1)
+  return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1).astype(x_BxTxHxE.dtype)

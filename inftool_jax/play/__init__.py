@@ -1,0 +1,1 @@
+"""One conversation, and thousands of them: agents, server and tokens brought together."""

@@ -1,0 +1,1 @@
+"""The batched sampler: programs on the device, a scheduler on the host."""

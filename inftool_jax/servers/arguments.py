@@ -1,0 +1,106 @@
+"""Is a call's content something a server can act on? If not, the message that names the argument."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import jsonschema
+
+from inftool_jax.servers import schemas
+from inftool_jax.types import JSON, Tool
+
+MAX_DEPTH = 24
+MAX_NODES = 4000
+MAX_TEXT = 20_000
+MAX_INTEGER = 2**63
+SHOWN = 60
+
+
+def shown(value: object) -> str:
+  """A short printable form of model text for an error message."""
+  text = value if isinstance(value, str) else repr(value)
+  return text[:SHOWN].encode('utf-8', 'replace').decode() + ('...' if len(text) > SHOWN else '')
+
+
+def absurd(arguments: object) -> str:
+  """Why `arguments` are no JSON object of a sane size, or ''. Not recursive, so nesting cannot break it."""
+  if not isinstance(arguments, Mapping):
+    return 'the arguments must be an object'
+  stack: list[tuple[str, int, object]] = [('', 0, arguments)]
+  nodes = 0
+  while stack:
+    top, depth, value = stack.pop()
+    nodes += 1
+    where = f'argument "{shown(top)}"' if top else 'the arguments'
+    if nodes > MAX_NODES or depth > MAX_DEPTH:
+      return f'{where}: too large or nested too deeply'
+    if isinstance(value, Mapping):
+      for key, member in value.items():
+        if not isinstance(key, str) or _text_problem(key):
+          return f'{where}: a name in it is not readable text'
+        stack.append((top or key, depth + 1, member))
+    elif isinstance(value, (list, tuple)):
+      stack += [(top, depth + 1, member) for member in value]
+    else:
+      problem = _scalar_problem(value)
+      if problem:
+        return f'{where}: {problem}'
+  return ''
+
+
+def _text_problem(text: str) -> str:
+  if len(text) > MAX_TEXT:
+    return f'text of more than {MAX_TEXT} characters'
+  return 'broken Unicode' if any('\ud800' <= c <= '\udfff' for c in text) else ''
+
+
+def _scalar_problem(value: object) -> str:
+  if isinstance(value, str):
+    return _text_problem(value)
+  if isinstance(value, bool) or value is None:
+    return ''
+  if isinstance(value, int):
+    return '' if abs(value) < MAX_INTEGER else 'number out of range'
+  if isinstance(value, float):
+    return '' if math.isfinite(value) else 'not a finite number'
+  return f'a {type(value).__name__} is not JSON'
+
+
+def invalid(arguments: Mapping[str, JSON], tool: Tool) -> str:
+  """The first thing wrong with sane `arguments` under the tool's input schema, naming the argument; '' if nothing is."""
+  document = schemas.compiled(tool.input_schema)
+  root = document.root if isinstance(document.root, Mapping) else {}
+  unknown = _unknown(arguments, root)
+  if unknown:
+    return f'unknown argument "{shown(unknown)}"'
+  errors = document.errors(dict(arguments))
+  return _message(errors[0], arguments) if errors else ''
+
+
+def _unknown(arguments: Mapping[str, JSON], root: schemas.Node) -> str:
+  """A parameter that the tool does not declare. Servers reject those also where the schema forgot to say so."""
+  if root.get('additionalProperties') not in (None, False) or any(k in root for k in ('allOf', 'anyOf', 'oneOf', '$ref')):
+    return ''
+  return next((name for name in arguments if name not in root.get('properties', {})), '')
+
+
+def _message(error: jsonschema.ValidationError, arguments: Mapping[str, JSON]) -> str:
+  if not error.absolute_path:
+    if error.validator == 'required':
+      missing = next((n for n in error.validator_value if n not in arguments), '')
+      return f'missing required argument "{missing}"'
+    return f'the arguments do not fit: {shown(error.message)}'
+  where = '.'.join(str(p) for p in error.absolute_path)
+  return f'argument "{shown(where)}": {_expected(error)}'
+
+
+def _expected(error: jsonschema.ValidationError) -> str:
+  wanted = error.validator_value
+  if error.validator == 'type':
+    return f'expected {wanted if isinstance(wanted, str) else " or ".join(wanted)}, got {shown(error.instance)}'
+  if error.validator == 'enum':
+    return f'{shown(error.instance)} is not one of {", ".join(str(w) for w in wanted[:8])}'
+  if error.validator == 'required' and isinstance(error.instance, Mapping):
+    return f'missing {", ".join(n for n in wanted if n not in error.instance)}'
+  return f'{shown(error.instance)} does not fit {error.validator} {shown(wanted)}'

@@ -1,0 +1,136 @@
+"""What one tool shows by itself, before its server's other tools are considered."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping
+
+from inftool_jax.servers import identifiers, names, schemas, values
+from inftool_jax.servers.catalog import Path
+from inftool_jax.servers.names import Phrase
+from inftool_jax.servers.schemas import Document, Node
+from inftool_jax.servers.words import listed
+from inftool_jax.specs import naming
+from inftool_jax.types import Tool
+
+_PLACEHOLDER = re.compile(r'\{([^{}]+)\}')
+_ENVELOPES = 2
+_SCALARS = frozenset({'string', 'integer', 'number', 'boolean'})
+# Parameters of an operation, not properties of what it is about.
+PAGING = frozenset(listed(
+  'limit page offset cursor per_page page_size page_number max_results count size top skip page_token sort sort_by '
+  'order_by order direction fields include format verbose'
+))
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+  tool: Tool
+  phrase: Phrase
+  inputs: Document
+  outputs: Document | None
+  parameters: Mapping[str, Node]  # resolved
+  required: frozenset[str]
+  path_parameters: tuple[str, ...]  # of the URL template, in order
+  collection: str  # singular noun before the last placeholder of the URL template
+  record_path: Path
+  list_path: Path | None
+
+  @property
+  def record(self) -> Node:
+    """The schema of the record in the output ({} if the output says nothing of one)."""
+    if self.outputs is None:
+      return {}
+    if self.list_path is not None:
+      node = follow(self.outputs, self.list_path)
+      return self.outputs.resolve(node.get('items', {}))
+    return follow(self.outputs, self.record_path)
+
+  def kind(self, parameter: str) -> str:
+    return values.type_of(self.parameters[parameter])
+
+  def is_scalar(self, parameter: str) -> bool:
+    return self.kind(parameter) in _SCALARS
+
+
+def follow(document: Document, path: Path) -> Node:
+  """The resolved schema of the property that `path` leads to."""
+  node = document.resolve(document.root)
+  for name in path:
+    node = document.resolve(node.get('properties', {}).get(name, {}))
+  return node
+
+
+def shape(tool: Tool) -> Shape:
+  """Reads a tool; total on any tool."""
+  said = names.phrase(tool.name, tool.server)
+  inputs = schemas.compiled(tool.input_schema)
+  outputs = schemas.compiled(tool.output_schema) if tool.output_schema is not None else None
+  root = inputs.resolve(inputs.root)
+  parameters = {n: inputs.resolve(s) for n, s in root.get('properties', {}).items()}
+  placeholders, collection = _template(tool)
+  list_path = _list_path(outputs, said) if outputs is not None and tool.effect == 'read' else None
+  record_path = _record_path(outputs, said) if outputs is not None and list_path is None else ()
+  return Shape(
+    tool, said, inputs, outputs, parameters, frozenset(root.get('required', ())),
+    tuple(p for p in placeholders if p in parameters), collection, record_path, list_path,
+  )
+
+
+def _template(tool: Tool) -> tuple[list[str], str]:
+  path = tool.lineage[0].path if tool.lineage else ''
+  segments = [s for s in path.split('/') if s]
+  placeholders = [name for s in segments for name in _PLACEHOLDER.findall(s)]
+  at = next((i for i in range(len(segments) - 1, 0, -1) if '{' in segments[i] and '{' not in segments[i - 1]), 0)
+  return placeholders, names.noun_of(naming.words(segments[at - 1])) if at else ''
+
+
+def _objects(document: Document) -> Iterator[tuple[Path, Node]]:
+  """The objects of an output from the outside in: the root, then its envelopes."""
+  level: list[tuple[Path, Node]] = [((), document.resolve(document.root))]
+  for _ in range(_ENVELOPES + 1):
+    below: list[tuple[Path, Node]] = []
+    for path, node in level:
+      yield path, node
+      below += [((*path, n), inner) for n, s in node.get('properties', {}).items() if values.type_of(inner := document.resolve(s)) == 'object']
+    level = below
+
+
+def _id_names(node: Node) -> list[str]:
+  return [n for n in node.get('properties', {}) if identifiers.is_identifier(n)]
+
+
+def _record_path(document: Document, said: Phrase) -> Path:
+  """The object named like the noun, or the outermost that has an id of its own; the root if there is none."""
+  with_id: list[Path] = []
+  for path, node in _objects(document):
+    if path and 'properties' in node and names.noun_of(naming.words(path[-1])) == said.noun:
+      return path
+    if _id_names(node):
+      with_id.append(path)
+  return with_id[0] if with_id else ()
+
+
+def _list_path(document: Document, said: Phrase) -> Path | None:
+  """The array of objects in an output: the one named like the noun, one whose items have an id, or the only one."""
+  found: list[tuple[Path, Node]] = []
+  if values.type_of(document.resolve(document.root)) == 'array':
+    found.append(((), document.resolve(document.root)))
+  for path, node in _objects(document):
+    for name, sub in node.get('properties', {}).items():
+      inner = document.resolve(sub)
+      if values.type_of(inner) == 'array':
+        found.append(((*path, name), inner))
+  lists = [(p, n) for p, n in found if values.type_of(item := document.resolve(n.get('items', {}))) == 'object' and 'properties' in item]
+  if not lists:
+    return None
+  root_ids = _id_names(document.resolve(document.root))
+  for path, node in lists:
+    if path and names.noun_of(naming.words(path[-1])) == said.noun and (said.plural or said.verb in names.LIST_VERBS):
+      return path
+  if root_ids and not (said.plural or said.verb in names.LIST_VERBS):
+    return None  # a record that has a list in it
+  listing = said.plural or said.verb in names.LIST_VERBS or len(lists) == 1
+  with_id = [p for p, n in lists if _id_names(document.resolve(n.get('items', {})))]
+  return (with_id or [lists[0][0]])[0] if listing else None

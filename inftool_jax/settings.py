@@ -1,0 +1,207 @@
+"""The typed form of a run's config, and everything that can be wrong with one.
+
+`configs/*.py` hold the values; `parse` turns a ConfigDict into frozen dataclasses, reporting all problems at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from inftool_jax.errors import ConfigError
+from inftool_jax.training.optimizer import NAMES as OPTIMIZERS
+from inftool_jax.training.optimizer import SCHEDULES, OptimizerConfig
+from inftool_jax.types import KINDS
+
+STAGES = ('synthesise', 'sft', 'rounds', 'evaluate')
+ARMS = ('loop', 'fresh', 'static', 'sft_more', 'rft')
+REWARDS = ('gated', 'binary', 'additive')
+TINY = 'tiny'  # names the checkpoint that is shipped with the package
+
+
+@dataclasses.dataclass(frozen=True)
+class Specs:
+  paths: tuple[str, ...]  # files and folders of specifications; empty: the bundled ones
+  servers: int  # use at most this many servers of `paths`, drawn by seed; 0: all
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+  path: str  # Hugging Face folder, or 'tiny' for the shipped one; empty: random weights in the shape of `tokenizer`
+  tokenizer: str  # folder of tokenizer and shape when `path` is empty
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+  slots: int  # conversations decoded at once
+  context: int  # tokens of a conversation
+  prefill_rows: int
+  prefill_chunk: int
+  decode_steps: int
+  max_new_tokens: int  # of one assistant turn
+  max_turns: int  # assistant turns of one conversation
+
+
+@dataclasses.dataclass(frozen=True)
+class Synthesis:
+  per_kind: Mapping[str, int]  # cold-start tasks of each kind (pairs for twins)
+  offered: tuple[int, int]  # fewest and most tools offered in a task
+
+
+@dataclasses.dataclass(frozen=True)
+class Sft:
+  checkpoint: str  # workdir of another run whose SFT policy is taken instead of training one; empty: train
+  steps: int
+  rows: int  # rows of a micro-batch
+  micro_batches: int  # per update
+  row_length: int
+  checkpoint_every: int
+  optimizer: OptimizerConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Rounds:
+  count: int
+  steps: int  # updates of one round
+  arm: str
+  reward: str
+  tasks: int  # prompts of one update
+  group: int  # samples of one prompt
+  temperature: float
+  scale_advantage: bool
+  clip_low: float
+  clip_high: float
+  row_length: int
+  checkpoint_every: int
+  optimizer: OptimizerConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Probe:
+  tasks: int  # stratified over kind x server of all train tools
+  attempts: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+  n: int  # units of each kind (twins count once); 0: all of the file
+  path: str  # frozen file; empty: the bundled one, or one made from the test servers of `specs.paths`
+  report: int  # trajectories kept for the report of each stage
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  preset: str
+  seed: int
+  stages: tuple[str, ...]
+  specs: Specs
+  model: Model
+  sampling: Sampling
+  synthesis: Synthesis
+  sft: Sft
+  rounds: Rounds
+  probe: Probe
+  evaluation: Evaluation
+
+
+def parse(config: Mapping[str, Any]) -> Settings:
+  """Checks every value of `config` (a ConfigDict or nested mapping).
+
+  Raises:
+    ConfigError: lists every unknown key, missing key, wrong type and impossible value, each with its full name.
+  """
+  problems: list[str] = []
+  settings = _build(Settings, config, '', problems)
+  if not problems:
+    problems = list(_check(settings))
+  if problems:
+    raise ConfigError('the config has problems:\n' + '\n'.join(f'  --config.{p}' for p in problems))
+  return settings
+
+
+def _build(cls: type, data: Mapping[str, Any], prefix: str, problems: list[str]) -> Any:
+  hints = typing.get_type_hints(cls)
+  values = {}
+  problems += [f'{prefix}{key}: unknown key; known here: {", ".join(hints)}' for key in data if key not in hints]
+  for name, hint in hints.items():
+    if name not in data:
+      problems.append(f'{prefix}{name}: missing')
+    elif dataclasses.is_dataclass(hint):
+      values[name] = _build(hint, data[name], f'{prefix}{name}.', problems)  # type: ignore[arg-type]
+    else:
+      values[name] = _value(hint, data[name], f'{prefix}{name}', problems)
+  return None if problems else cls(**values)
+
+
+def _value(hint: Any, value: Any, name: str, problems: list[str]) -> Any:
+  origin = typing.get_origin(hint)
+  if origin is tuple:
+    item = typing.get_args(hint)[0]
+    if isinstance(value, str):
+      problems.append(f"{name}: expected several values, got the text {value!r}; write ('{value}',)")
+      return ()
+    return tuple(_value(item, v, name, problems) for v in value)
+  if origin is not None:
+    return dict(value)
+  if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    return float(value)
+  if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+    problems.append(f'{name}: expected {hint.__name__}, got {value!r}')
+  return value
+
+
+def _check(s: Settings) -> Iterator[str]:
+  yield from _one_of('stages', s.stages, STAGES)
+  yield from _one_of('rounds.arm', (s.rounds.arm,), ARMS)
+  yield from _one_of('rounds.reward', (s.rounds.reward,), REWARDS)
+  yield from _one_of('synthesis.per_kind', s.synthesis.per_kind, KINDS)
+  for where, optimizer in (('sft', s.sft.optimizer), ('rounds', s.rounds.optimizer)):
+    yield from _one_of(f'{where}.optimizer.name', (optimizer.name,), OPTIMIZERS)
+    yield from _one_of(f'{where}.optimizer.schedule', (optimizer.schedule,), SCHEDULES)
+  positive = {
+    'sampling.slots': s.sampling.slots, 'sampling.context': s.sampling.context, 'sampling.prefill_rows': s.sampling.prefill_rows,
+    'sampling.prefill_chunk': s.sampling.prefill_chunk, 'sampling.decode_steps': s.sampling.decode_steps,
+    'sampling.max_new_tokens': s.sampling.max_new_tokens, 'sampling.max_turns': s.sampling.max_turns, 'sft.rows': s.sft.rows,
+    'sft.micro_batches': s.sft.micro_batches, 'sft.row_length': s.sft.row_length, 'sft.checkpoint_every': s.sft.checkpoint_every,
+    'rounds.tasks': s.rounds.tasks, 'rounds.row_length': s.rounds.row_length, 'rounds.checkpoint_every': s.rounds.checkpoint_every,
+    'probe.tasks': s.probe.tasks, 'probe.attempts': s.probe.attempts,
+  }  # fmt: skip
+  yield from (f'{name}: must be at least 1, is {value}' for name, value in positive.items() if value < 1)
+  yield from (f'{name}: must not be negative' for name, value in (
+    ('seed', s.seed), ('sft.steps', s.sft.steps), ('rounds.count', s.rounds.count), ('rounds.steps', s.rounds.steps),
+    ('evaluation.n', s.evaluation.n), ('specs.servers', s.specs.servers),
+  ) if value < 0)  # fmt: skip
+  if s.rounds.group < 2:
+    yield f'rounds.group: {s.rounds.group} samples of a prompt have no one to be compared with; use at least 2'
+  if not 0 < s.rounds.temperature:
+    yield f'rounds.temperature: {s.rounds.temperature} would make all samples of a group alike; use a positive one'
+  if s.sampling.context > s.rounds.row_length or s.sampling.context > s.sft.row_length:
+    yield (
+      f'sampling.context: conversations of up to {s.sampling.context} tokens do not fit rows of {s.sft.row_length} (sft.row_length) '
+      f'or {s.rounds.row_length} (rounds.row_length)'
+    )
+  if len(s.synthesis.offered) != 2 or not 1 <= s.synthesis.offered[0] <= s.synthesis.offered[1]:
+    yield f'synthesis.offered: expected (fewest, most) with 1 <= fewest <= most, got {s.synthesis.offered}'
+  if not s.model.path and not s.model.tokenizer:
+    yield 'model.tokenizer: random weights (empty model.path) need a folder to take shape and tokenizer from'
+  if 'rounds' in s.stages and 'sft' not in s.stages and not s.sft.checkpoint and 'synthesise' in s.stages:
+    yield "stages: 'synthesise' and 'rounds' without 'sft' would leave the synthesised data unused"
+  for name, path in (('model.path', s.model.path), ('model.tokenizer', s.model.tokenizer)):
+    if path not in ('', TINY) and not os.path.isdir(path):
+      yield f'{name}: {path} is not a folder'
+  for path in s.specs.paths:
+    if not os.path.exists(path):
+      yield f'specs.paths: {path} does not exist'
+  if s.evaluation.path and not os.path.isfile(s.evaluation.path):
+    yield f'evaluation.path: {s.evaluation.path} is not a file'
+  if s.sft.checkpoint and not os.path.isdir(s.sft.checkpoint):
+    yield f'sft.checkpoint: {s.sft.checkpoint} is not a folder'
+
+
+def _one_of(name: str, values, known) -> Iterator[str]:
+  for value in values:
+    if value not in known:
+      yield f'{name}: {value!r} is unknown; choose from {", ".join(known)}'

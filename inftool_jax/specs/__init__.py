@@ -1,0 +1,10 @@
+"""Raw API specifications in, `Tool`s out: OpenAPI 3.x, Swagger 2.0, RapidAPI rows and MCP `tools/list` dumps."""
+
+from __future__ import annotations
+
+from inftool_jax.specs.compacting import compact
+from inftool_jax.specs.ingest import Counts, Ingest, bundled_path, load
+from inftool_jax.specs.operations import Problem
+from inftool_jax.specs.splitting import Splits, split
+
+__all__ = ['Counts', 'Ingest', 'Problem', 'Splits', 'bundled_path', 'compact', 'load', 'split']

@@ -1,0 +1,213 @@
+"""Files and folders to `Tool`s.
+
+Order: paths as given; a folder's files by their path below it (sorted as text, part by part); within a file the document's own
+order. Names are given in that order, first come first served, so the same input always yields the same tools, and a file sorted
+behind all others changes no name before it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from inftool_jax.errors import SpecError
+from inftool_jax.specs import documents, mcp, naming, openapi, rapidapi
+from inftool_jax.specs.naming import Names
+from inftool_jax.specs.operations import Operation, Problem, Reading
+from inftool_jax.specs.splitting import SPLITS
+from inftool_jax.types import Origin, Tool
+
+_SKIPPED = frozenset({'manifest.json', 'splits.json'})
+_SKIPPED_STEMS = frozenset({'readme', 'license', 'licence', 'notice'})
+_EXPECTED = 'OpenAPI 3.x or Swagger 2.0 (YAML or JSON), RapidAPI rows, or MCP tools/list dumps'
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+  """What one file gave. `format` is '' for a file that is no specification."""
+
+  file: str
+  format: str
+  servers: int
+  tools: int
+  problems: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Ingest:
+  """All tools of some paths. `splits` is what their `splits.json` files state: server -> train, dev or test."""
+
+  tools: tuple[Tool, ...]
+  read: tuple[Counts, ...]
+  problems: tuple[Problem, ...]
+  splits: Mapping[str, str]
+
+
+def bundled_path() -> Path:
+  """The folder of the specifications that come with the package."""
+  return Path(__file__).parent / 'data' / 'specifications'
+
+
+def load(paths: Sequence[str | os.PathLike[str]] | str | os.PathLike[str]) -> Ingest:
+  """Reads every specification in `paths` (files, or folders with all below them).
+
+  A file that is no specification, or a part of one that cannot be read, is left out and told in `problems`. Raises SpecError for a
+  path that does not exist or cannot be read, for a folder without any specification, and when there is no tool in all of them.
+  """
+  given = [Path(paths)] if isinstance(paths, (str, os.PathLike)) else [Path(p) for p in paths]
+  if not given:
+    raise SpecError(f'no specification paths are given; name at least one file or folder with {_EXPECTED}')
+  gathering = _Gathering()
+  seen: set[Path] = set()
+  for root in given:
+    before = len(gathering.tools)
+    for path, name in _files(root, gathering):
+      if (real := path.resolve()) not in seen:
+        seen.add(real)
+        gathering.add(path, name)
+      else:
+        before = -1  # its tools are there already
+    if root.is_dir() and len(gathering.tools) == before:
+      raise SpecError(f'{root}: holds no specification{gathering.first_reason()}; put {_EXPECTED} there or name another folder')
+  if not gathering.tools:
+    raise SpecError(f'{", ".join(map(str, given))}: no tool could be read{gathering.first_reason()}; expected {_EXPECTED}')
+  return gathering.result()
+
+
+def _files(root: Path, gathering: _Gathering) -> Iterator[tuple[Path, str]]:
+  """(file, its name below `root`) in order. Raises SpecError for a root that is not there or not readable."""
+  try:
+    root.stat()
+  except FileNotFoundError as e:
+    raise SpecError(f'{root}: does not exist; give a file or folder of specifications') from e
+  except OSError as e:
+    raise SpecError(f'{root}: cannot be read ({e.strerror}); check the path and its permissions') from e
+  if root.is_dir():
+    yield from _below(root, root, gathering)
+  elif root.is_file():
+    if not os.access(root, os.R_OK):
+      raise SpecError(f'{root}: cannot be read (permission denied); check its permissions')
+    yield root, root.name
+  else:
+    raise SpecError(f'{root}: is neither a file nor a folder; give a file or folder of specifications')
+
+
+def _below(folder: Path, root: Path, gathering: _Gathering) -> Iterator[tuple[Path, str]]:
+  try:
+    entries = sorted(folder.iterdir())
+  except OSError as e:
+    if folder == root:
+      raise SpecError(f'{folder}: cannot be read ({e.strerror}); check its permissions') from e
+    gathering.report(str(folder.relative_to(root)), '', f'cannot be read ({e.strerror})')
+    return
+  for entry in entries:
+    if entry.name.startswith('.'):
+      continue
+    if entry.is_dir():
+      if not entry.is_symlink():  # a link may lead round in a circle
+        yield from _below(entry, root, gathering)
+    elif entry.name.lower() == 'splits.json':
+      gathering.add_splits(entry)
+    elif entry.name.lower() not in _SKIPPED and entry.name.lower().split('.')[0] not in _SKIPPED_STEMS:
+      yield entry, str(entry.relative_to(root))
+
+
+class _Gathering:
+  """Tools, counts and problems as files are read, and the names already given."""
+
+  def __init__(self) -> None:
+    self.tools: list[Tool] = []
+    self._read: list[Counts] = []
+    self._problems: list[Problem] = []
+    self._splits: dict[str, str] = {}
+    self._names = Names()
+    self._owners: dict[str, str] = {}  # server -> the source it belongs to
+    self._servers: dict[tuple[str, str], str] = {}  # (source, server as the document names it) -> server
+
+  def add(self, path: Path, file: str) -> None:
+    """Reads one file; whatever is wrong with it becomes a problem."""
+    problems_before = len(self._problems)
+    try:
+      reading = _read(path)
+    except OSError as e:
+      reading = Reading('', (), (('', f'cannot be read ({e.strerror})'),))
+    except ValueError as e:
+      reading = Reading('', (), (('', f'{e}'),))
+    except RecursionError:  # YAML aliases can make a document that contains itself
+      reading = Reading('', (), (('', 'is nested too deeply'),))
+    for pointer, reason in reading.problems:
+      self.report(file, pointer, reason)
+    # An OpenAPI document is a server of its own; rows and dumps of one server may be spread over files.
+    source = str(path.resolve()) if reading.format.startswith(('OpenAPI', 'Swagger')) else reading.format
+    tools = [self._tool(operation, file, source) for operation in reading.operations]
+    self.tools += tools
+    servers = len({t.server for t in tools})
+    self._read.append(Counts(file, reading.format, servers, len(tools), len(self._problems) - problems_before))
+
+  def report(self, file: str, pointer: str, reason: str) -> None:
+    self._problems.append(Problem(file, pointer, reason))
+
+  def first_reason(self) -> str:
+    return f' ({self._problems[0]})' if self._problems else ''
+
+  def result(self) -> Ingest:
+    servers = {t.server for t in self.tools}
+    for server in self._splits:
+      if server not in servers:
+        self.report('splits.json', f'/{server}', 'names a server that is not among the specifications')
+    splits = {server: split for server, split in self._splits.items() if server in servers}
+    return Ingest(tuple(self.tools), tuple(self._read), tuple(self._problems), splits)
+
+  def add_splits(self, path: Path) -> None:
+    """Raises SpecError for anything but an object server -> train, dev or test: a held-out server must not slip through."""
+    try:
+      stated = documents.parse_json(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError) as e:
+      raise SpecError(f'{path}: cannot be read as JSON ({e}); mend it or take it away') from e
+    if not isinstance(stated, dict) or any(s not in SPLITS for s in stated.values() if isinstance(s, str)) or not all(
+      isinstance(s, str) for s in stated.values()):
+      raise SpecError(f'{path}: must map each server to one of {", ".join(SPLITS)}; mend it or take it away')
+    self._splits.update({naming.slug(server, server): split for server, split in stated.items()})
+
+  def _tool(self, operation: Operation, file: str, source: str) -> Tool:
+    server = self._server(operation.server, source, Path(file).stem)
+    origin = Origin(
+      source=file, pointer=operation.pointer, server=operation.server, domain=operation.domain, method=operation.method,
+      path=operation.path, locations=operation.locations)
+    return Tool(
+      name=self._names.claim(operation.name, server), description=operation.description, input_schema=operation.input_schema,
+      output_schema=operation.output_schema, server=server, effect=operation.effect, lineage=(origin,))
+
+  def _server(self, named: str, source: str, stem: str) -> str:
+    """The server's final name: the document's, with the file's stem when another source has it, numbered at last."""
+    if (source, named) not in self._servers:
+      candidate, number = named, 1
+      while candidate in self._owners:
+        candidate = naming.slug(f'{named} {stem}' if number == 1 else f'{named} {stem} {number}')
+        number += 1
+      self._owners[candidate] = source
+      self._servers[source, named] = candidate
+    return self._servers[source, named]
+
+
+def _read(path: Path) -> Reading:
+  """One file by the reader of its format. Raises OSError, or ValueError with the reason it is not a specification."""
+  parts, problems = documents.read(path)
+  first = next((p.value for p in parts if _is_known(p.value)), parts[0].value)
+  if openapi.is_openapi(first):
+    if len(parts) > 1:
+      raise ValueError('has OpenAPI documents on several lines; give each a file of its own')
+    reading = openapi.read(first, path.stem)
+  elif rapidapi.is_rapidapi(first):
+    reading = rapidapi.read(parts)
+  elif mcp.is_mcp(first):
+    reading = mcp.read(parts, path.stem)
+  else:
+    raise ValueError(f'is not a specification; expected {_EXPECTED}')
+  return dataclasses.replace(reading, problems=(*problems, *reading.problems))
+
+
+def _is_known(value: object) -> bool:
+  return openapi.is_openapi(value) or rapidapi.is_rapidapi(value) or mcp.is_mcp(value)

@@ -1,0 +1,1 @@
+"""Relations between tools: which look alike (`similarity`), and whose output feeds whose input (`graph`)."""

@@ -1,0 +1,1 @@
+"""SFT, the GRPO update, the optimizer and checkpoints."""

@@ -1,0 +1,95 @@
+"""One jitted, donated program per update: micro-batches of packed rows, summed gradients, the optimizer."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from inftool_jax.models import attention, decoder
+from inftool_jax.models.config import DecoderConfig
+from inftool_jax.training import logprobs
+from inftool_jax.training.objectives import Objective, Tokens
+
+HEAD_CHUNK = 1024  # positions whose logits are alive at once
+
+
+class State(NamedTuple):
+  """What an update changes: parameters (masters), optimizer state and the number of updates."""
+
+  params: decoder.Params
+  opt_state: Any
+  step: jax.Array  # int32 []
+
+
+class Batch(NamedTuple):
+  """M micro-batches of R rows of T columns; see `data.packing` for the alignment of the columns."""
+
+  tokens: np.ndarray  # int32 [M, R, T]
+  segments: np.ndarray  # int32
+  parents: np.ndarray  # int32
+  positions: np.ndarray  # int32
+  mask: np.ndarray  # bool, trained tokens
+  advantage: np.ndarray  # float32
+  behavior: np.ndarray  # float32
+  used: np.ndarray  # int32 [], micro-batches that hold anything
+  tokens_total: np.ndarray  # float32 [], trained tokens of the whole batch: the denominator of loss and metrics
+
+
+def init(params: decoder.Params, transform: optax.GradientTransformation) -> State:
+  return State(params, transform.init(params), jnp.zeros((), jnp.int32))
+
+
+def make(config: DecoderConfig, transform: optax.GradientTransformation, objective: Objective):
+  """The update as one compiled program: (state, batch) -> (state, metrics).
+
+  The state is donated. The gradient is that of the objective's mean over all trained tokens of the batch, whatever
+  the micro-batches (invariant 5). Metrics are token means, plus `grad_norm` and `update_norm`. A step whose gradient is not
+  finite changes nothing and reports `skipped` = 1.
+  """
+  return jax.jit(lambda state, batch: update(state, batch, config, transform, objective), donate_argnums=0)
+
+
+def update(state: State, batch: Batch, config: DecoderConfig, transform, objective: Objective) -> tuple[State, dict[str, jax.Array]]:
+  grad_fn = jax.grad(loss_sum, has_aux=True)
+
+  def accumulate(m, carry):
+    grads, sums = carry
+    micro = jax.tree.map(lambda x: x[m], batch[:7])
+    new_grads, new_sums = grad_fn(state.params, micro, config, objective)
+    return jax.tree.map(jnp.add, grads, new_grads), jax.tree.map(jnp.add, sums, new_sums)
+
+  shapes = jax.eval_shape(grad_fn, state.params, jax.tree.map(lambda x: x[0], batch[:7]), config, objective)
+  zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+  grads, sums = jax.lax.fori_loop(0, batch.used, accumulate, zeros)
+  total = jnp.maximum(batch.tokens_total, 1.0)
+  grads, metrics = jax.tree.map(lambda g: g / total, (grads, sums))
+
+  norm = optax.global_norm(grads)
+  finite = jnp.isfinite(norm)
+  updates, opt_state = transform.update(grads, state.opt_state, state.params)
+  new = State(optax.apply_updates(state.params, updates), opt_state, state.step + 1)
+  new = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, state)
+  metrics |= {'grad_norm': norm, 'update_norm': optax.global_norm(updates), 'skipped': 1.0 - finite}
+  return new, metrics
+
+
+def loss_sum(params: decoder.Params, micro: tuple, config: DecoderConfig, objective: Objective):
+  """Sum of the objective over the trained tokens of one micro-batch [R, T], and the sums of its metrics."""
+  tokens_RxT, segments, parents, positions, mask, advantage, behavior = micro
+  hidden_RxTxD, _ = decoder.forward(params, config, tokens_RxT, positions, attention.segment_attention(segments, parents))
+  hidden_NxD = hidden_RxTxD[:, :-1].reshape(-1, config.dim)
+  logp, entropy = logprobs.token_logprobs(params, hidden_NxD, tokens_RxT[:, 1:].reshape(-1), HEAD_CHUNK)
+  flat = (x[:, 1:].reshape(-1) for x in (mask, advantage, behavior))
+  return objective(Tokens(logp, entropy, *flat))
+
+
+def score(params: decoder.Params, micro: tuple, config: DecoderConfig) -> jax.Array:
+  """The learner's log-probabilities [R, T] of each token given its past (0 in column 0): the program behind `loss_sum`."""
+  tokens_RxT, segments, parents, positions = micro[:4]
+  hidden_RxTxD, _ = decoder.forward(params, config, tokens_RxT, positions, attention.segment_attention(segments, parents))
+  logp, _ = logprobs.token_logprobs(params, hidden_RxTxD[:, :-1].reshape(-1, config.dim), tokens_RxT[:, 1:].reshape(-1), HEAD_CHUNK)
+  return jnp.pad(logp.reshape(tokens_RxT.shape[0], -1), ((0, 0), (1, 0)))

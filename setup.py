@@ -1,0 +1,45 @@
+"""Installs inftool_jax; extras are named in the README."""
+
+from setuptools import find_packages, setup
+
+setup(
+  name='inftool_jax',
+  version='0.1.0',
+  description='Train language models to use tools, from raw API specifications, on JAX.',
+  license='Apache-2.0',
+  python_requires='>=3.11',
+  packages=find_packages(include=['inftool_jax', 'inftool_jax.*']),
+  package_data={
+    'inftool_jax': [
+      'specs/data/specifications/**/*',
+      'specs/data/specifications/*',
+      'evaluation/data/*',
+      'models/data/tiny/*',
+      'report/templates/*',
+    ]
+  },
+  install_requires=[
+    'absl-py',
+    'array_record',
+    'flax>=0.12',
+    'jax>=0.10',
+    'jinja2',
+    'jsonschema',
+    'markupsafe',
+    'matplotlib',
+    'ml-collections',
+    'numpy',
+    'optax',
+    'orbax-checkpoint',
+    'pyyaml',
+    'referencing',
+    'rich',
+    'safetensors',
+    'scikit-learn',
+    'scipy',
+    'tensorboardX',
+    'tokenizers',
+    'transformers>=5',
+  ],
+  extras_require={'test': ['hypothesis', 'mypy', 'pytest', 'ruff', 'types-PyYAML']},
+)

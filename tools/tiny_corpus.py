@@ -1,0 +1,272 @@
+"""Generic text for the tiny base policy: repeated segments, JSON documents, ChatML chats and some English.
+
+Nothing here is taken from the loop: no tool, no task, no wording of its scenarios. Names and values are random
+words, so that the only way to predict them is to copy them from the context.
+"""
+
+from __future__ import annotations
+
+import json
+import pydoc_data.topics
+import random
+import re
+from collections import Counter
+from collections.abc import Callable
+
+# A document is a list of (text, loss weight) pieces.
+Document = list[tuple[str, float]]
+
+ONSETS = 'b c d f g h j k l m n p r s t v w z br ch cl cr dr fl gl gr pl pr sh sk sl sp st th tr'.split()
+VOWELS = 'a e i o u ai ea ee io oa ou'.split()
+CODAS = ['', '', '', 'n', 'r', 'l', 's', 't', 'm', 'nd', 'rk', 'st', 'x', 'th']
+EVERYDAY = '''
+able about above account across act add address age agree air allow alone already always amount animal answer apple apply april area arm arrive
+art ask august available average away baby back bad bag ball band bank bar base basic bath battery beach bean bed begin below best better bike
+bill bird black blood blue board boat body bone book born both bottle bottom box branch bread break bridge bring brother brown budget build
+burn bus business busy butter button buy cake call camera camp cancel capacity car card care carry case cat catch cause center century certain
+chair chance change charge cheap check cheese child choose church circle city clean clear climb clock close cloth cloud club coast coat coffee
+cold collect color come common company complete confirm contact cook cool copper copy corner cost cotton count country couple course cover
+cream create credit crop cross crowd cup current curve customer cut cycle daily dance dark date daughter day dead deal dear december decide
+deep degree delete deliver depth design desk detail develop device dinner direct distance doctor dog dollar door double down draft draw dress
+drink drive drop dry due during dust duty each ear early earth east easy eat edge egg eight either eleven email empty end energy engine enjoy
+enough enter equal estimate even evening event ever every exact exam except expect extra eye face fact fail fair fall family famous far farm
+fast father february fee feed feel few field fight fill film final find fine finger finish fire firm first fish five fix flat flight floor
+flower fly follow food foot force foreign forest forget form forward four free fresh friday friend front fruit fuel full fun game garden gas
+general get gift girl give glad glass goal gold good grand grass gray great green ground group grow guest guide hair half hall hand happy hard
+hat have head health hear heart heat heavy height help high hill history hold hole holiday home hope horse hospital hot hotel hour house how
+human hundred hurry ice idea inch income increase inside insurance interest invite iron island issue item january job join july jump june just
+keep key kind king kitchen knee know label lady lake land language large last late later laugh law lead learn leave left leg length lesson
+letter level library life light like limit line link lip liquid little live local long look lose loss lot loud love low lunch machine magazine
+mail main make manager many map march mark market matter may meal mean measure meat medical meet meeting member message metal meter middle
+mile milk million mind minute mirror miss model modern monday money month moon more morning most mother mountain mouth move movie much music
+nail name narrow nation nature near neck need never new news next nice night nine noise none noon north nose note nothing notice november now
+number october off offer office often oil old once one open order orange other our out over owner page paint pair paper parent park part party
+pass past path patient pay payment peace pen people percent person phone photo pick picture piece pink place plan plane plant plate play
+please point police pool poor popular port position post pound power prepare present press pretty price print private prize problem produce
+product profile profit project protect provide public pull purple push put quality quantity quarter queen question quick quiet quite radio
+rain raise range rate reach read ready real reason receive record red refund region register remember remove rent repair repeat reply report
+request rest result return rice rich ride right ring river road rock roll roof room root rose round route row rule run safe sale salt same sand
+saturday save scale schedule school science score sea search season seat second see seed sell send september serve service set seven shade
+shape share sharp ship shirt shoe shop short show shut sick side sign silver simple since sing sister size skin sky sleep slow small smell
+smile smoke smooth snow social soft soil solid some son song soon sound soup south space speak special speed spell spend sport spot spring
+square staff stage stand star start state station stay steel step stock stone stop store storm story street strong student study style
+subject sugar summer sun sunday supply sure surface sweet swim system table take talk tall task taste tax tea teach team temperature ten test
+thank thick thin thing think third thirty thousand three throw thursday ticket time tire title today together tomorrow tonight tool top total
+touch tour town track trade train transfer travel treat tree trip truck true trust try tuesday turn twelve twenty two under unit until update
+upper use user usual valley vehicle very view village visit voice wait walk wall want warm wash watch water wave way weak wear weather website
+wednesday week weight welcome well west wet wheel white wide width wife wild wind window wine winter wish woman wonder wood word work world
+worry write wrong yard year yellow yes yesterday yet young zero zone
+'''
+IDENTIFIER = 'abcdefghijklmnopqrstuvwxyz234567'
+
+
+def english_text() -> str:
+  """The Python reference's help topics, which every Python installation carries."""
+  return '\n'.join(pydoc_data.topics.topics[k] for k in sorted(pydoc_data.topics.topics))
+
+
+def english_words(limit: int = 3000) -> list[str]:
+  counts = Counter(re.findall(r'\b[a-z]{3,11}\b', english_text().lower()))
+  return [w for w, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:limit]]
+
+
+SCHEMAS = {
+  'word': {'type': 'string'}, 'text': {'type': 'string'}, 'integer': {'type': 'integer'}, 'number': {'type': 'number'},
+  'date': {'type': 'string', 'format': 'date'}, 'time': {'type': 'string', 'format': 'time'}, 'code': {'type': 'string'},
+  'email': {'type': 'string', 'format': 'email'},
+}  # fmt: skip
+
+
+class Corpus:
+  """Draws documents of every kind from one seeded generator."""
+
+  def __init__(self, seed: int):
+    self.rng = random.Random(seed)
+    self.words = english_words(1200) + EVERYDAY.split()
+    text = english_text()
+    self.paragraphs = [p for p in re.split(r'\n\s*\n', text) if 80 < len(p) < 900]
+
+  # -- words and values ------------------------------------------------------------------------------------------
+
+  def pseudo(self, low: int = 1, high: int = 3) -> str:
+    r = self.rng
+    return ''.join(r.choice(ONSETS) + r.choice(VOWELS) + (r.choice(CODAS) if r.random() < 0.5 else '') for _ in range(r.randint(low, high)))
+
+  def word(self) -> str:
+    return self.rng.choice(self.words) if self.rng.random() < 0.6 else self.pseudo()
+
+  def key(self) -> str:
+    return '_'.join(self.word() for _ in range(self.rng.choice((1, 1, 2, 2, 3))))
+
+  def keys(self, n: int) -> list[str]:
+    found: list[str] = []
+    while len(found) < n:
+      k = self.key()
+      if k not in found:
+        found.append(k)
+    return found
+
+  def title(self) -> str:
+    r = self.rng
+    words = [self.pseudo(1, 3) if r.random() < 0.7 else r.choice(self.words) for _ in range(r.choice((1, 1, 2)))]
+    return ' '.join(w.capitalize() if r.random() < 0.75 else w for w in words)
+
+  def typed_value(self, kind: str):
+    r = self.rng
+    if kind == 'word':
+      return r.choice(self.words)
+    if kind == 'text':
+      return self.title()
+    if kind == 'integer':
+      return r.choice((r.randint(0, 20), r.randint(0, 999), r.randint(0, 99999)))
+    if kind == 'number':
+      return round(r.choice((r.uniform(0, 10), r.uniform(0, 1000))), r.choice((1, 2)))
+    if kind == 'date':
+      return f'{r.randint(1990, 2060)}-{r.randint(1, 12):02d}-{r.randint(1, 28):02d}'
+    if kind == 'time':
+      return f'{r.randint(0, 23):02d}:{r.choice((0, 5, 10, 15, 20, 30, 40, 45, 50)):02d}'
+    if kind == 'email':
+      return f'{self.pseudo()}@{self.pseudo()}.{r.choice(("net", "org", "com", "io"))}'
+    if kind == 'code':
+      return f'{self.pseudo(1, 1)[:3]}_{"".join(r.choice(IDENTIFIER) for _ in range(6))}'
+    if kind == 'boolean':
+      return r.random() < 0.5
+    raise ValueError(kind)
+
+  KINDS = ('word', 'text', 'text', 'text', 'integer', 'integer', 'number', 'date', 'time', 'email', 'code', 'code', 'boolean')
+
+  def record(self, keys: list[str]) -> tuple[dict[str, object], dict[str, str]]:
+    kinds = {k: self.rng.choice(self.KINDS) for k in keys}
+    return {k: self.typed_value(kinds[k]) for k in keys}, kinds
+
+  # -- documents -------------------------------------------------------------------------------------------------
+
+  def repeats(self) -> Document:
+    """A random segment, said again and again; or several segments recalled in random order."""
+    r = self.rng
+    if r.random() < 0.5:
+      segment = self.noise(r.randint(5, 24))
+      return [(segment + '\n', 0.0)] + [(segment + '\n', 1.0) for _ in range(r.randint(1, 3))]
+    segments = [self.noise(r.randint(3, 9)) for _ in range(r.randint(2, 6))]
+    first = ''.join(s + '\n' for s in segments)
+    again = [r.choice(segments) for _ in range(r.randint(2, 6))]
+    pieces: Document = [(first, 0.0)]
+    for s in again:
+      cue = s.split(' ')[0]
+      pieces += [(cue, 0.0), (s[len(cue) :] + '\n', 1.0)]
+    return pieces
+
+  def noise(self, n: int) -> str:
+    return ' '.join(str(self.typed_value(self.rng.choice(self.KINDS))) if self.rng.random() < 0.5 else self.word() for _ in range(n))
+
+  def english(self) -> Document:
+    return [(re.sub(r'[ \t]+', ' ', self.rng.choice(self.paragraphs)) + '\n', 0.4)]
+
+  def documents(self) -> Document:
+    """JSON: a list of like records, or a record and its copy in another place."""
+    r = self.rng
+    keys = self.keys(r.randint(2, 5))
+    if r.random() < 0.5:
+      rows = [self.record(keys)[0] for _ in range(r.randint(2, 4))]
+      return [(json.dumps({self.key(): rows}) + '\n', 0.3)]
+    record, _ = self.record(keys)
+    order = r.sample(keys, len(keys))
+    return [(json.dumps(record) + '\n', 0.2), (json.dumps({k: record[k] for k in order}) + '\n', 1.0)]
+
+  def chat(self, system: str, rounds: list[tuple[str, str]]) -> Document:
+    pieces: Document = [(f'<|im_start|>system\n{system}<|im_end|>\n', 0.05)] if system else []
+    for asked, said in rounds:
+      pieces += [(f'<|im_start|>user\n{asked}<|im_end|>\n<|im_start|>assistant\n', 0.05), (said + '<|im_end|>', 1.0), ('\n', 0.0)]
+    return pieces
+
+  def lookup(self) -> Document:
+    """Questions about values that stand in records: the key is said in words."""
+    r = self.rng
+    n = r.randint(1, 3)
+    names = [self.title() for _ in range(n)]
+    records = [self.record(self.keys(r.randint(3, 6)))[0] for _ in range(n)]
+    if r.random() < 0.5:
+      context = '\n'.join(json.dumps({'title': name, **rec}) for name, rec in zip(names, records))
+    else:
+      context = '\n'.join(f'{name}: ' + '; '.join(f'{k.replace("_", " ")} {plain(v)}' for k, v in rec.items()) for name, rec in zip(names, records))
+    ask = r.choice(('{k} of {t}?', '{t}, {k}?', 'Look up {k} for {t}.', 'I need {k} in {t}.', 'In {t}: {k}?'))
+    say = r.choice(('{v}', 'It says {v}.', '{k}: {v}', '{t} has {v}', 'I read {v} there.', '{k} = {v}'))
+    rounds = []
+    for _ in range(r.randint(2, 5)):
+      i = r.randrange(n)
+      k = r.choice(list(records[i]))
+      slots = {'k': k.replace('_', ' '), 't': names[i], 'v': plain(records[i][k])}
+      rounds.append((ask.format(**slots), say.format(**slots)))
+    return self.chat(context, rounds)
+
+  def extraction(self) -> Document:
+    """Notes turned into records: keys beside their values, or values known by their type alone; null if not told."""
+    r = self.rng
+    keys = self.keys(r.randint(1, 4))
+    kinds = {k: r.choice(self.KINDS[:-1]) for k in keys}
+    style = r.randrange(4)
+    if style < 2:  # JSON Schema
+      schemas = {k: {**SCHEMAS[kinds[k]], **({'description': self.noise(2)} if r.random() < 0.3 else {})} for k in keys}
+      system = json.dumps({'properties': schemas, 'required': keys} if style else schemas)
+    elif style == 2:
+      system = 'Keys: ' + ', '.join(f'{k} ({kinds[k]})' for k in keys)
+    else:
+      system = '\n'.join(f'- {k}: {kinds[k]}' for k in keys)
+    rounds = []
+    for _ in range(r.randint(2, 5)):
+      told = [k for k in keys if r.random() < 0.85]
+      record = {k: (self.typed_value(kinds[k]) if k in told else None) for k in keys}
+      rounds.append((self.note(told, kinds, record), json.dumps(record)))
+    return self.chat(system, rounds)
+
+  def note(self, told: list[str], kinds: dict[str, str], record: dict[str, object]) -> str:
+    r = self.rng
+    order = r.sample(told, len(told))
+    parts = []
+    for k in order:
+      value, words = plain(record[k]), k.replace('_', ' ')
+      alone = [o for o in told if kinds[o] == kinds[k]] == [k]
+      if alone and r.random() < 0.5:
+        parts.append(r.choice(('{v}', 'at {v}', 'to {v}', 'with {v}', 'on {v}', 'from {v}', '"{v}"')).format(v=value))
+      else:
+        parts.append(r.choice(('{k} {v}', '{v} as {k}', '{k} is {v}', '{k}: {v}', 'has {k} {v}', '{k} now {v}', 'a {k} of {v}')).format(k=words, v=value))
+    filler = [self.word() for _ in range(r.randint(0, 5))]
+    text = r.choice((', ', ' and ', ' ', '; ')).join(parts)
+    return r.choice((f'{" ".join(filler)} {text}', f'{text} {" ".join(filler)}', text)).strip() or 'nothing'
+
+  def selection(self) -> Document:
+    """Which of several named notes is meant? The question shares words with one of them, or with none."""
+    r = self.rng
+    notes = {}
+    for _ in range(r.randint(2, 6)):
+      about = [self.word() for _ in range(r.randint(2, 6))]
+      name = '_'.join(r.sample(about, min(len(about), r.choice((1, 2, 2)))) if r.random() < 0.6 else [self.key()])
+      notes[name] = about
+    lines = [json.dumps({'id': name, 'about': ' '.join(words)}) for name, words in notes.items()]
+    style = r.choice(('{n}', 'That is {n}.', '[{n}]', '{{"id": "{n}"}}'))
+    rounds = []
+    for _ in range(r.randint(2, 5)):
+      if r.random() < 0.15:
+        rounds.append((' '.join(self.word() for _ in range(r.randint(3, 9))), style.format(n='none')))
+        continue
+      name = r.choice(list(notes))
+      source = list(dict.fromkeys(notes[name] + name.split('_')))
+      words = r.sample(source, r.randint(1, min(3, len(source)))) + [self.word() for _ in range(r.randint(0, 6))]
+      if len(words) > 1 and r.random() < 0.7:
+        r.shuffle(words)
+      rounds.append((' '.join(words), style.format(n=name)))
+    return self.chat('\n'.join(lines), rounds)
+
+  MIX: tuple[tuple[str, float], ...] = (
+    ('repeats', 0.15), ('english', 0.05), ('documents', 0.15), ('lookup', 0.2), ('extraction', 0.27), ('selection', 0.18),
+  )
+
+  def draw(self) -> Document:
+    name = self.rng.choices([n for n, _ in self.MIX], [w for _, w in self.MIX])[0]
+    maker: Callable[[], Document] = getattr(self, name)
+    return maker()
+
+
+def plain(value: object) -> str:
+  """A value as it stands in prose."""
+  return value if isinstance(value, str) else json.dumps(value)
