@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 from inftool_jax.errors import InftoolError
@@ -28,6 +28,8 @@ def parse_flags(argv: list[str]) -> list[str]:
 def main(argv: list[str]) -> None:
   if len(argv) > 1:
     sys.exit(f'error in the command line: do not know what to do with {" ".join(argv[1:])}')
+  if not flags.FLAGS['verbosity'].present:
+    logging.set_verbosity(logging.WARNING)  # the checkpoint library tells every step of its own at INFO
   from inftool_jax import loop  # after the flags: --help and a wrong flag answer at once
 
   try:

@@ -81,7 +81,7 @@ class Rounds:
 
 @dataclasses.dataclass(frozen=True)
 class Probe:
-  tasks: int  # stratified over kind x server of all train tools
+  units: int  # tasks or pairs of twins, stratified over kind x server of all train tools
   attempts: int
 
 
@@ -167,7 +167,7 @@ def _check(s: Settings) -> Iterator[str]:
     'sampling.max_new_tokens': s.sampling.max_new_tokens, 'sampling.max_turns': s.sampling.max_turns, 'sft.rows': s.sft.rows,
     'sft.micro_batches': s.sft.micro_batches, 'sft.row_length': s.sft.row_length, 'sft.checkpoint_every': s.sft.checkpoint_every,
     'rounds.tasks': s.rounds.tasks, 'rounds.row_length': s.rounds.row_length, 'rounds.checkpoint_every': s.rounds.checkpoint_every,
-    'probe.tasks': s.probe.tasks, 'probe.attempts': s.probe.attempts,
+    'probe.units': s.probe.units, 'probe.attempts': s.probe.attempts,
   }  # fmt: skip
   yield from (f'{name}: must be at least 1, is {value}' for name, value in positive.items() if value < 1)
   yield from (f'{name}: must not be negative' for name, value in (
@@ -178,11 +178,6 @@ def _check(s: Settings) -> Iterator[str]:
     yield f'rounds.group: {s.rounds.group} samples of a prompt have no one to be compared with; use at least 2'
   if not 0 < s.rounds.temperature:
     yield f'rounds.temperature: {s.rounds.temperature} would make all samples of a group alike; use a positive one'
-  if s.sampling.context > s.rounds.row_length or s.sampling.context > s.sft.row_length:
-    yield (
-      f'sampling.context: conversations of up to {s.sampling.context} tokens do not fit rows of {s.sft.row_length} (sft.row_length) '
-      f'or {s.rounds.row_length} (rounds.row_length)'
-    )
   if len(s.synthesis.offered) != 2 or not 1 <= s.synthesis.offered[0] <= s.synthesis.offered[1]:
     yield f'synthesis.offered: expected (fewest, most) with 1 <= fewest <= most, got {s.synthesis.offered}'
   if not s.model.path and not s.model.tokenizer:

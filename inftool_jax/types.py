@@ -263,7 +263,7 @@ T = TypeVar('T')
 
 def from_json(cls: type[T], data: JSON) -> T:
   """The inverse of `to_json` for a dataclass of this module. Raises ValueError on unknown or missing fields."""
-  hints = _hints(cls)
+  hints = _hints(cls)  # type: ignore[arg-type]
   unknown = set(data) - set(hints)
   if unknown:
     raise ValueError(f'{cls.__name__} has no field {sorted(unknown)}')

@@ -59,8 +59,11 @@ class Difference:
   servers: int
 
 
-def wilson(successes: int, n: int, z: float = Z95) -> tuple[float, float]:
-  """Wilson score interval of a share; it stays inside [0, 1] and is honest near both ends. (0, 1) for n = 0."""
+def wilson(successes: float, n: int, z: float = Z95) -> tuple[float, float]:
+  """Wilson score interval of a share; it stays inside [0, 1] and is honest near both ends. (0, 1) for n = 0.
+
+  `successes` may be a sum of shares, one per unit.
+  """
   if not 0 <= successes <= n:
     raise ValueError(f'{successes} successes among {n}')
   if n == 0:

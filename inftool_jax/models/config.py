@@ -14,6 +14,10 @@ from typing import Any
 from inftool_jax.errors import CheckpointError
 
 SUPPORTED = ('qwen2',)
+SIZES = (
+  'vocab_size', 'num_hidden_layers', 'hidden_size', 'num_attention_heads', 'num_key_value_heads', 'intermediate_size',
+  'max_position_embeddings',
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,8 +65,15 @@ def from_huggingface(folder: str | pathlib.Path, **overrides: Any) -> DecoderCon
     raise CheckpointError(f'{path} does not exist; model.path must name a Hugging Face model folder') from None
   except (json.JSONDecodeError, UnicodeDecodeError) as e:
     raise CheckpointError(f'{path} is not valid JSON: {e}') from e
+  if not isinstance(raw, dict):
+    raise CheckpointError(f'{path} is not a JSON object')
   if raw.get('model_type') not in SUPPORTED:
     raise CheckpointError(f'{path}: model_type {raw.get("model_type")!r} is not supported; have {", ".join(SUPPORTED)}')
+  if raw.get('hidden_act', 'silu') != 'silu':
+    raise CheckpointError(f'{path}: hidden_act {raw["hidden_act"]!r} is not supported; have silu')
+  for name in SIZES:
+    if name in raw and (type(raw[name]) is not int or raw[name] < 1):
+      raise CheckpointError(f'{path}: {name} must be a positive integer, is {raw[name]!r}')
   if raw.get('use_sliding_window'):
     raise CheckpointError(f'{path}: use_sliding_window is not supported; set it to false')
   rope = raw.get('rope_parameters') or raw.get('rope_scaling') or {}
@@ -84,6 +95,8 @@ def from_huggingface(folder: str | pathlib.Path, **overrides: Any) -> DecoderCon
     )
   except KeyError as e:
     raise CheckpointError(f'{path} lacks the key {e}') from e
+  except CheckpointError as e:
+    raise CheckpointError(f'{path}: {e}') from e
   return dataclasses.replace(config, **overrides)
 
 

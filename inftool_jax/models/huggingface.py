@@ -84,9 +84,9 @@ def _index(folder: pathlib.Path) -> Mapping[str, pathlib.Path]:
   if index.exists():
     try:
       names = json.loads(index.read_text())['weight_map']
-    except (json.JSONDecodeError, KeyError) as e:
+      return {name: folder / file for name, file in names.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as e:  # no JSON, no text, or another shape
       raise CheckpointError(f'{index} is not a safetensors index: {e!r}') from e
-    return {name: folder / file for name, file in names.items()}
   single = folder / 'model.safetensors'
   if not single.exists():
     raise CheckpointError(f'{folder} holds neither model.safetensors nor model.safetensors.index.json')

@@ -7,15 +7,17 @@ depend on its neighbors or on the load (invariant 4): matrix products always see
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from inftool_jax.models import attention, decoder
 from inftool_jax.models.attention import KVCache
 from inftool_jax.models.config import DecoderConfig
 
+Array = jax.Array | np.ndarray
 BLOCK = 256  # cache positions attended to at a time
 MAX_STOPS = 4
 
@@ -37,14 +39,14 @@ class SamplerConfig:
 class Request(NamedTuple):
   """Per-slot arrays of a decode dispatch, all of length B = slots."""
 
-  last_B: jax.Array  # int32, the token to feed next
-  length_B: jax.Array  # int32, tokens in the cache
-  active_B: jax.Array  # bool
-  remaining_B: jax.Array  # int32, tokens it may still sample
-  seed_Bx2: jax.Array  # uint32
-  temperature_B: jax.Array  # float32, 0 is greedy
-  top_p_B: jax.Array  # float32
-  stop_BxN: jax.Array  # int32, -1 is unused
+  last_B: Array  # int32, the token to feed next
+  length_B: Array  # int32, tokens in the cache
+  active_B: Array  # bool
+  remaining_B: Array  # int32, tokens it may still sample
+  seed_Bx2: Array  # uint32
+  temperature_B: Array  # float32, 0 is greedy
+  top_p_B: Array  # float32
+  stop_BxN: Array  # int32, -1 is unused
 
 
 def empty_cache(config: DecoderConfig, sizes: SamplerConfig) -> KVCache:
@@ -93,7 +95,7 @@ def decode(params, config: DecoderConfig, steps: int, cache: KVCache, request: R
     )
     return carry, (token_B, logp_B, emitted_B)
 
-  state = (cache, request.last_B, request.length_B, request.active_B, request.remaining_B)
+  state: Any = (cache, request.last_B, request.length_B, request.active_B, request.remaining_B)
   (cache, *_), (tokens, logps, emitted) = jax.lax.scan(step, state, length=steps)
   assert tokens.shape == (steps, B)
   return cache, tokens, logps, emitted
@@ -116,9 +118,11 @@ def sample(logits_BxV, keys_B, positions_B, temperature_B, top_p_B) -> tuple[jax
 
 
 def _nucleus(scaled_BxV, top_p_B):
-  """-inf outside the smallest set of tokens whose probability reaches top_p (arXiv 1904.09751)."""
+  """-inf outside the smallest set of tokens whose probability reaches top_p (arXiv 1904.09751); 1 keeps every token."""
   order = jnp.argsort(-scaled_BxV, axis=-1)
   sorted_p = jax.nn.softmax(jnp.take_along_axis(scaled_BxV, order, axis=-1), axis=-1)
   before = jnp.cumsum(sorted_p, axis=-1) - sorted_p
-  keep = jnp.take_along_axis(before < top_p_B[:, None], jnp.argsort(order, axis=-1), axis=-1)
+  # The sum of a tail rounds to 1 before its end, so that "before < 1" would drop tokens.
+  inside = (before < top_p_B[:, None]) | (top_p_B[:, None] >= 1)
+  keep = jnp.take_along_axis(inside, jnp.argsort(order, axis=-1), axis=-1)
   return jnp.where(keep, scaled_BxV, -jnp.inf)

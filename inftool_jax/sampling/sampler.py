@@ -48,12 +48,12 @@ class BatchedSampler:
 
   def __init__(self, params, config: DecoderConfig, sizes: SamplerConfig, version: int = 0):
     self.config, self.sizes, self.version = config, sizes, version
-    self._params = params
+    self._params = _placed(params)
     self._slots = [_Slot() for _ in range(sizes.slots)]
     self._waiting: collections.deque[_Job] = collections.deque()
     self._running: dict[int, _Job] = {}
     self._driver: asyncio.Task | None = None
-    self._cache = programs.empty_cache(config, sizes)
+    self._cache = _placed(programs.empty_cache(config, sizes))
     self._prefill = jax.jit(functools.partial(_prefill, config), donate_argnums=1)
     self._copy = jax.jit(programs.copy, donate_argnums=0)
     self._decode = jax.jit(functools.partial(_decode, config, sizes.decode_steps), donate_argnums=1)
@@ -62,7 +62,7 @@ class BatchedSampler:
 
   @property
   def compilations(self) -> int:
-    return sum(f._cache_size() for f in (self._prefill, self._copy, self._decode))
+    return sum(f._cache_size() for f in (self._prefill, self._copy, self._decode))  # type: ignore[attr-defined]
 
   def warm_up(self) -> None:
     """Compiles the three programs; nothing compiles after it."""
@@ -80,7 +80,7 @@ class BatchedSampler:
     """
     if self._running or self._waiting:
       raise RuntimeError('weights cannot change while requests are under way')
-    self._params, self.version = params, version
+    self._params, self.version = _placed(params), version
     self._slots = [_Slot() for _ in range(self.sizes.slots)]
 
   async def sample(self, tokens: Sequence[int], params: SampleParams, session: str) -> Sample:
@@ -100,7 +100,7 @@ class BatchedSampler:
     return await job.future
 
   def release(self, session: str) -> None:
-    """Frees the session's slot; its keys and values stay until the slot is taken again."""
+    """Frees the session's slot for another one."""
     for slot in self._slots:
       if slot.session == session:
         slot.session = None
@@ -122,25 +122,30 @@ class BatchedSampler:
           job.future.set_exception(e)
       self._running.clear()
       self._waiting.clear()
+      self._slots = [_Slot() for _ in range(self.sizes.slots)]  # what the cache holds now is not known
       raise
 
   def _admit(self) -> list[_Job]:
-    """Gives waiting jobs their slot, as far as there are any, in order of arrival."""
+    """Gives waiting jobs their slot, as far as there are any, in order of arrival; who gave up waiting gets none."""
     admitted: list[_Job] = []
     held = {slot.session: i for i, slot in enumerate(self._slots) if slot.session is not None}
     free = [i for i, slot in enumerate(self._slots) if slot.session is None]
     for _ in range(len(self._waiting)):
       job = self._waiting.popleft()
+      if job.future.done():
+        continue
       if job.session in held:
         job.slot = held[job.session]
       elif free:
         job.slot = free.pop(0)
         held[job.session] = job.slot
-        self._slots[job.slot].session = job.session
+        # Nothing of the session before: keys that decoding made may differ in bits from those that prefilling makes.
+        self._slots[job.slot] = _Slot(session=job.session)
       else:
         self._waiting.append(job)
         continue
       admitted.append(job)
+      self._running[job.slot] = job
     return admitted
 
   def _prefill_jobs(self, jobs: list[_Job]) -> None:
@@ -166,7 +171,6 @@ class BatchedSampler:
       self._cache = self._copy(self._cache, np.int32(leader.slot), np.int32(job.slot))
     for job in jobs:
       self._slots[job.slot].tokens = job.tokens[:-1]
-      self._running[job.slot] = job
 
   def _prefill_rows(self, todo: list[tuple[_Job, int]]) -> None:
     R, T = self.sizes.prefill_rows, self.sizes.prefill_chunk
@@ -230,6 +234,11 @@ async def _settle() -> None:
   """Lets the conversations that were just answered run up to their next request, so that they join this dispatch."""
   for _ in range(8):
     await asyncio.sleep(0)
+
+
+def _placed(tree):
+  """The arrays, committed to the device: computed ones are not, restored ones are, and either kind is a compilation of its own."""
+  return jax.device_put(tree, jax.local_devices()[0])
 
 
 def _common_prefix(a: Sequence[int], b: Sequence[int]) -> int:

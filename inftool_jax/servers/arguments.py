@@ -74,8 +74,8 @@ def invalid(arguments: Mapping[str, JSON], tool: Tool) -> str:
   unknown = _unknown(arguments, root)
   if unknown:
     return f'unknown argument "{shown(unknown)}"'
-  errors = document.errors(dict(arguments))
-  return _message(errors[0], arguments) if errors else ''
+  error = document.error(dict(arguments))
+  return _message(error, arguments) if error is not None else ''
 
 
 def _unknown(arguments: Mapping[str, JSON], root: schemas.Node) -> str:

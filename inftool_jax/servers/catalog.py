@@ -63,7 +63,7 @@ class Operation:
   assigns: tuple[Assignment, ...] = ()
   outcome: tuple[str, JSON] | None = None  # (field, value) that an action sets
   references: Mapping[str, str] = dataclasses.field(default_factory=dict)  # parameter -> key of the entity whose id it must be
-  numbers: frozenset[str] = frozenset()  # normal names of the numbers in the output
+  computed: frozenset[str] = frozenset()  # normal names that output and arguments share, but not the value
   record_path: Path = ()  # where the record stands in the output
   list_path: Path | None = None  # where the list of records stands in the output
 

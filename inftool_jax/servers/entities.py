@@ -54,7 +54,8 @@ def _entity(key: str, name: str, parts: Sequence[Part]) -> Entity:
   targets = [p for p in parts if p.target]
   called = {names.normal(p.target) for p in targets}
   if any(identifiers.is_identifier(p.target) for p in targets) or not called:
-    aliases = frozenset({names.normal(p.target) for p in targets if identifiers.is_identifier(p.target)} | {'id', f'{name}_id', f'{name}_uuid'})
+    asked = {names.normal(p.target) for p in targets if identifiers.is_identifier(p.target)}
+    aliases = frozenset(asked | {'id', f'{name}_id', f'{name}_uuid'})
   else:
     aliases = frozenset(called)
   shown = [p for role in _SPEAKS for p in parts if p.role == role] or [p for p in parts if p.role in ('update', 'action')]

@@ -37,7 +37,7 @@ def clock(rng: random.Random, pool: Pool) -> str:
 
 
 def full_time(rng: random.Random, pool: Pool) -> str:
-  return clock(rng, pool) + ':00Z'
+  return clock(rng, pool) + ':00'
 
 
 def moment(rng: random.Random, pool: Pool) -> str:
@@ -166,10 +166,10 @@ FORMATS: Mapping[str, Maker] = {
 
 # Words of a name (or two joined) -> maker. The longest match nearest to the name's end decides.
 _BY_MAKER: Mapping[Maker, str] = {
-  email: 'email mail recipient sender email_address',
+  email: 'email mail email_address',
   phone: 'phone mobile fax telephone phone_number',
   url: 'url uri link website webpage homepage href webhook',
-  host: 'host hostname domain',
+  host: 'hostname domain',
   city: 'city town destination origin airport port station location place region province municipality county',
   country: 'country nation nationality',
   _one_of(words.COUNTRY_CODES): 'country_code',
@@ -189,7 +189,8 @@ _BY_MAKER: Mapping[Maker, str] = {
   first_name: 'first_name given_name firstname nickname',
   last_name: 'last_name family_name surname lastname',
   person: 'customer user person author owner assignee guest patient student teacher employee member contact doctor driver agent artist '
-  'full_name reporter player passenger sender_name recipient_name attendee instructor manager buyer seller',
+  'full_name reporter player passenger sender_name recipient_name attendee instructor manager buyer seller '
+  'recipient sender host visitor client tenant operator',
   handle: 'username login handle user_name screen_name',
   company: 'company organization employer vendor supplier brand manufacturer publisher airline carrier',
   phrase: 'title subject description note notes message comment comments text content body summary reason headline caption question '
@@ -198,11 +199,13 @@ _BY_MAKER: Mapping[Maker, str] = {
   code: 'code sku flight flight_number room seat plate isbn serial barcode model gate promo coupon ticker symbol reference',
   file_path: 'path folder directory filepath',
   file_name: 'file filename attachment',
-  hexadecimal: 'hash sha checksum token signature key etag',
+  hexadecimal: 'hash sha commit checksum token signature etag',
   version: 'version release',
   numeral: 'number count amount quantity year age price total phone_extension',
 }
 _MAKERS: Mapping[str, Maker] = {word: maker for maker, names in _BY_MAKER.items() for word in names.split()}
+# What the last word of a longer name says: 'order_state', 'pickup_on', 'begin_at'.
+_ENDINGS: Mapping[str, Maker] = {'state': _one_of(words.STATES), 'on': loose_date, 'at': moment}
 # Words that say little about a value when another word stands before them: 'city_name', 'email_value', 'flight_code'.
 _VAGUE = frozenset({'name', 'value', 'text', 'code', 'number', 'string', 'type', 'key'})
 
@@ -214,6 +217,8 @@ def maker(name: str) -> Maker:
   if identifiers.is_identifier(name):
     about = identifiers.stem(name)
     return lambda rng, pool: identifiers.opaque(about, str(rng.getrandbits(63)))
+  if len(parts) > 1 and parts[-1] in _ENDINGS:
+    return _ENDINGS[parts[-1]]
   if '_'.join(parts[-2:]) in _MAKERS:
     return _MAKERS['_'.join(parts[-2:])]
   told = [p for p in reversed(parts) if p not in _VAGUE] + [p for p in reversed(parts) if p in _VAGUE]
@@ -226,7 +231,7 @@ _BY_RANGE: Mapping[tuple[float, float, int], str] = {
   (5, 900, 2): 'price amount cost total balance fee fare salary budget subtotal tax payment value sum credit income revenue',
   (1, 9, 0): 'quantity guest adult passenger seat person people room night party copy attendee children serving step size',
   (1, 5, 1): 'rating score star stars',
-  (0, 100, 0): 'percent percentage progress humidity battery level discount confidence probability',
+  (0, 100, 0): 'percent percentage progress humidity battery level discount confidence probability brightness volume',
   (-90, 90, 4): 'latitude lat',
   (-180, 180, 4): 'longitude lon lng long',
   (-15, 38, 1): 'temperature temp celsius',
@@ -234,11 +239,12 @@ _BY_RANGE: Mapping[tuple[float, float, int], str] = {
   (1, 12, 0): 'month',
   (1, 28, 0): 'day',
   (0, 23, 0): 'hour',
-  (5, 240, 0): 'minute duration min',
+  (5, 240, 0): 'minute duration min seconds second',
   (18, 80, 0): 'age',
-  (1, 900, 1): 'distance weight height width length depth area volume speed radius calorie km mile kg',
+  (1, 900, 1): 'distance weight height width length depth area speed radius calorie km mile kg',
   (0.2, 4, 3): 'rate ratio factor',
-  (1, 10, 0): 'page limit offset index position rank priority',
+  (1, 10, 0): 'page limit offset index position rank priority floor gear',
+  (1, 24, 0): 'platform coach table row shelf lane bay',
   (1_700_000_000, 1_900_000_000, 0): 'timestamp epoch',
   (2, 60, 0): 'count stock inventory point points',
 }
@@ -252,4 +258,4 @@ def number_range(name: str) -> tuple[float, float, int]:
     return 100_000, 9_999_999, 0
   parts = [naming.singular(w) for w in naming.words(name)]
   known = next((p for p in reversed(parts) if p in _RANGES), '')
-  return _RANGES.get(known, (1, 999, 0))
+  return _RANGES.get(known, (2, 400, 0))

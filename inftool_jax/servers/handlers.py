@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from inftool_jax import seeds
 from inftool_jax.rewards.canonical import canonical_text
@@ -94,10 +94,18 @@ def create(context: Context, operation: Operation, arguments: Arguments, text: s
       raise refuse(given, f'{argument_checks.shown(number)} exists already')
   else:
     number = _free_id(context, entity, text)
-  record = _new_record(context, entity, number, {a.field: arguments[a.parameter] for a in operation.assigns if a.parameter in arguments})
+  told = {a.field: arguments[a.parameter] for a in operation.assigns if a.parameter in arguments}
+  record = _new_record(context, entity, number, {**_nested(entity, told.values()), **told})
   context.store.put(entity.key, str(number), record)
   plain = {entity.id_field: number, **responses.echoed(arguments), 'status': 'created'}
   return _about(context, operation, str(number), record, responses.acknowledgements(operation), plain)
+
+
+def _nested(entity: Entity, given: Iterable[JSON]) -> dict[str, JSON]:
+  """Fields of the entity that are told inside object arguments: 'email' of a `contact`."""
+  spelled = {names.normal(f): f for f in entity.fields if f != entity.id_field}
+  members = [(names.normal(n), v) for value in given if isinstance(value, Mapping) for n, v in value.items()]
+  return {spelled[n]: v for n, v in members if n in spelled}
 
 
 def _free_id(context: Context, entity: Entity, text: str) -> JSON:
@@ -185,6 +193,8 @@ def update(context: Context, operation: Operation, arguments: Arguments, text: s
   changed = _assigned(record, operation.assigns, arguments)
   if operation.outcome is not None:
     changed[operation.outcome[0]] = operation.outcome[1]
+  if not changed:
+    log(context, operation, arguments, text)
   return _changed(context, operation, key, record, changed, arguments)
 
 
@@ -271,7 +281,10 @@ def write(context: Context, operation: Operation, arguments: Arguments, text: st
 def read(context: Context, operation: Operation, arguments: Arguments, text: str) -> Facts:
   seed = seeds.derive(context.seed, operation.tool.name, text)
   result = fields.phrase(seeds.rng(seed, 'result'), context.pool)
-  return Facts(_echoes(operation, arguments), {**responses.echoed(arguments), 'result': result}, seed=seed)
+  echoes = _echoes(operation, arguments)
+  count = 0 if operation.list_path is None else 1 + seeds.derive(seed, 'count') % values.MAX_ITEMS
+  known = {**echoes, **(dict.fromkeys(_SHOWN_COUNTS | _TOTALS, count) if count else {})}
+  return Facts(known, {**responses.echoed(arguments), 'result': result}, (echoes,) * count, seed=seed)
 
 
 def pure(context: Context, operation: Operation, arguments: Arguments, text: str) -> Facts:
@@ -283,11 +296,8 @@ def pure(context: Context, operation: Operation, arguments: Arguments, text: str
 
 
 def _echoes(operation: Operation, arguments: Arguments) -> dict[str, JSON]:
-  """Arguments that a result repeats; its numbers only where it has one of its own besides ('value' of a conversion is not the input)."""
-  echoed = responses.spelled(responses.echoed(arguments))
-  if operation.numbers and operation.numbers <= set(echoed):
-    return {n: v for n, v in echoed.items() if n not in operation.numbers}
-  return echoed
+  """Arguments that a result repeats ('city' of a forecast; but not 'value' of a conversion, which is the result)."""
+  return {n: v for n, v in responses.spelled(responses.echoed(arguments)).items() if n not in operation.computed}
 
 
 Handler = Callable[[Context, Operation, Arguments, str], Facts]

@@ -17,7 +17,8 @@ _VERBS = frozenset(listed(
   'cancel approve reject pay transfer play pause resume refund confirm complete finish close reopen lock unlock archive activate '
   'deactivate ship return deposit withdraw deduct restock attach append convert calculate compute estimate validate compare do '
   'suspend block unblock accept decline mute unmute follow unfollow checkout end begin subscribe renew extend expire settle flag '
-  'verify resolve escalate release dispatch deliver pin unpin star unstar hold redeem credit debit increase decrease charge invite join leave'
+  'verify resolve escalate release dispatch deliver pin unpin star unstar hold redeem credit debit increase decrease charge invite join '
+  'leave'
 ))
 LIST_VERBS = frozenset(listed('list search browse filter query'))
 _PARTICLES = frozenset(listed('up out off in on back down'))
@@ -35,7 +36,8 @@ _IRREGULAR: Mapping[str, str] = {
 }
 # What a verb may also be called among the values of an enum.
 _SYNONYMS: Mapping[str, str] = {
-  'start': 'running in_progress active started on ongoing', 'begin': 'running in_progress active started', 'stop': 'stopped inactive off idle',
+  'start': 'running in_progress active started on ongoing', 'begin': 'running in_progress active started',
+  'stop': 'stopped inactive off idle',
   'complete': 'done completed finished closed', 'finish': 'done completed finished closed', 'close': 'closed resolved done',
   'resume': 'active running in_progress resumed playing', 'pause': 'paused on_hold suspended', 'hold': 'on_hold held',
   'open': 'open opened active', 'reopen': 'open reopened', 'publish': 'published live public', 'ship': 'shipped in_transit',

@@ -56,7 +56,8 @@ def _with_targets(kept: dict[str, Entity], operations: Iterable[Operation]) -> d
 
 def _parts(tools: Sequence[Shape]) -> list[Part]:
   """Role, entity and id parameter of every tool of a server, in the order of the tools."""
-  stems = {identifiers.stem(n) for s in tools for n in [*s.parameters, *s.record.get('properties', {})] if identifiers.is_identifier(n)} - {''}
+  spoken = [n for s in tools for n in [*s.parameters, *s.record.get('properties', {})]]
+  stems = {identifiers.stem(n) for n in spoken if identifiers.is_identifier(n)} - {''}
   known: dict[str, None] = {}
   found: dict[str, Part] = {}
   for s in tools:
@@ -74,7 +75,17 @@ def _parts(tools: Sequence[Shape]) -> list[Part]:
       found[s.tool.name] = _listed(s, stems, known)
       if found[s.tool.name].role == 'list':
         known[found[s.tool.name].entity] = None
+  asked = {identifiers.stem(p) for s in tools for p in s.parameters if identifiers.is_identifier(p)}
+  for s in tools:
+    if s.tool.effect == 'read':
+      known.update(dict.fromkeys(_looked_up(s, asked)))
   return [found[s.tool.name] if found[s.tool.name].entity else _by_key(s, known) for s in tools]
+
+
+def _looked_up(s: Shape, asked: set[str]) -> list[str]:
+  """What a read is there to find the id of: 'find_vessel' shows a `vessel_id` that other tools ask for."""
+  shown = {identifiers.stem(n) for n in s.record.get('properties', {}) if identifiers.is_identifier(n)}
+  return [n for n in _endings(s.phrase.noun) if n and n in shown and n in asked][:1]
 
 
 def _role_of(s: Shape) -> Role:
@@ -138,7 +149,7 @@ def _listed(s: Shape, stems: set[str], known: dict[str, None]) -> Part:
     return Part(s, 'pure' if s.tool.effect == 'pure' else 'read' if s.tool.effect == 'read' else 'write')
   item_ids = [identifiers.stem(n) for n in s.record.get('properties', {}) if identifiers.is_identifier(n)]
   called = names.noun_of(names.normal(s.list_path[-1]).split('_')) if s.list_path else ''
-  for name in [*_endings(s.phrase.noun), called, *item_ids[:1]]:
+  for name in [*_endings(s.phrase.noun), called, *item_ids[:1], s.resource]:
     if name and name in known:
       return Part(s, 'list', name)
   if item_ids and (s.phrase.noun or item_ids[0]):
@@ -166,11 +177,13 @@ def operation(part: Part, kept: dict[str, Entity]) -> Operation:
   s = part.shape
   references = {} if part.role == 'pure' else entities.references(s.parameters, kept, '')
   if not part.entity:
-    return Operation(s.tool, part.role, references=references, numbers=_numbers(s), record_path=s.record_path)
+    return Operation(s.tool, part.role, references=references, computed=_computed(s), record_path=s.record_path, list_path=s.list_path)
   entity = kept[part.entity]
   lookup = _lookup(part, entity)
   told = {p for p, _ in lookup}
   assigns = tuple(_assignment(p, s, entity) for p in s.parameters if p not in told) if part.role in ('create', 'update', 'action') else ()
+  if part.target:
+    references[part.target] = entity.key
   if part.role == 'create':
     references = {p: e for p, e in references.items() if names.normal(p) not in entity.aliases}
   return Operation(
@@ -180,17 +193,23 @@ def operation(part: Part, kept: dict[str, Entity]) -> Operation:
   )
 
 
-def _numbers(s: Shape) -> frozenset[str]:
+def _computed(s: Shape) -> frozenset[str]:
+  """Numbers in the output that bear a parameter's name and yet must be the result, as nothing else in the output can be."""
   if s.outputs is None:
     return frozenset()
-  nodes = {n: s.outputs.resolve(v) for n, v in shapes.follow(s.outputs, s.record_path).get('properties', {}).items()}
-  return frozenset(names.normal(n) for n, v in nodes.items() if values.type_of(v) in ('integer', 'number'))
+  nodes = {names.normal(n): s.outputs.resolve(v) for n, v in shapes.follow(s.outputs, s.record_path).get('properties', {}).items()}
+  given = {names.normal(p) for p in s.parameters}
+  if any(n not in given and not any(g.endswith('_' + n) for g in given) for n in nodes):
+    return frozenset()
+  return frozenset(n for n, v in nodes.items() if n in given and values.type_of(v) in ('integer', 'number'))
 
 
 def _lookup(part: Part, entity: Entity) -> tuple[tuple[str, str], ...]:
   spelled = {names.normal(f): f for f in entity.fields}
   pairs = [(part.target, entity.id_field)] if part.target else []
   pairs += [(p, spelled[names.normal(p)]) for p in entities.parents(part) if names.normal(p) in spelled]
+  if part.role == 'find':
+    pairs += [(p, spelled[names.normal(p)]) for p in part.shape.parameters if p not in part.keys and names.normal(p) in spelled]
   return (*pairs, *((p, field) for p in part.keys if (field := entities.key_field(p, entity.name, spelled)) is not None))
 
 

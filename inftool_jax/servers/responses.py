@@ -50,7 +50,8 @@ def spelled(record: Mapping[str, JSON]) -> dict[str, JSON]:
 
 def acknowledgements(operation: Operation) -> dict[str, JSON]:
   """What a write that worked says about itself, under the usual names."""
-  verb = operation.tool.effect if operation.role in ('update', 'delete', 'create') else names.phrase(operation.tool.name, operation.tool.server).verb
+  tool = operation.tool
+  verb = tool.effect if operation.role in ('update', 'delete', 'create') else names.phrase(tool.name, tool.server).verb
   state = names.participle(verb) if verb else 'done'
   out: dict[str, JSON] = {**dict.fromkeys(_YES, True), **dict.fromkeys(_NO, False), state: True, f'is_{state}': True}
   if operation.role == 'delete':
@@ -95,7 +96,9 @@ class _Writer:
 
   def _object(self, schema: Node, path: Path, known: Mapping[str, JSON]) -> dict[str, JSON]:
     declared = schema.get('properties', {})
-    inner = {p[len(path)] for p in (self.operation.record_path, self.operation.list_path or ()) if len(p) > len(path) and p[:len(path)] == path}
+    deep = len(path)
+    spots = (self.operation.record_path, self.operation.list_path or ())
+    inner = {spot[deep] for spot in spots if len(spot) > deep and spot[:deep] == path}
     out: dict[str, JSON] = {}
     for name in values.shown_fields(schema, frozenset(inner)):
       plain = names.normal(name)
@@ -103,9 +106,13 @@ class _Writer:
         out[name] = self.node(self.document.resolve(declared[name]), name, (*path, name))
       elif plain in known and (fitting := self._fitting(known[plain], declared.get(name, {}))):
         out[name] = fitting[0]
-      elif name in schema.get('required', ()) or (known.get(plain, 0) is not None and not (plain in self.facts.optional and plain not in known)):
+      elif name in schema.get('required', ()) or not self._left_out(plain, known):
         out[name] = self._drawn(declared.get(name, {}), name, (*path, name))
     return out
+
+  def _left_out(self, name: str, known: Mapping[str, JSON]) -> bool:
+    """Whether a field is known to be empty: null, or an optional one that the record was never given."""
+    return known[name] is None if name in known else name in self.facts.optional
 
   def _fitting(self, value: JSON, schema: JSON) -> list[JSON]:
     """`value` and the same in another type, as far as the schema accepts them."""

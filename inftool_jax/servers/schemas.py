@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import jsonschema
 
@@ -130,12 +130,12 @@ class Document:
   root: JSON
   validator: jsonschema.Draft202012Validator
 
-  def errors(self, value: JSON) -> Sequence[jsonschema.ValidationError]:
-    """What is wrong with `value`, in the order of the schema; a schema that contains itself without end says nothing."""
+  def error(self, value: JSON) -> jsonschema.ValidationError | None:
+    """The first thing wrong with `value`, in the order of the schema; a schema that contains itself without end says nothing."""
     try:
-      return list(self.validator.iter_errors(value))
+      return next(iter(self.validator.iter_errors(value)), None)
     except RecursionError:
-      return []
+      return None
 
   def accepts(self, value: JSON, node: JSON = None) -> bool:
     """Whether `value` is valid under `node`, a schema inside this document (the whole one if None)."""

@@ -34,6 +34,7 @@ class Shape:
   required: frozenset[str]
   path_parameters: tuple[str, ...]  # of the URL template, in order
   collection: str  # singular noun before the last placeholder of the URL template
+  resource: str  # singular noun of its last segment that is no placeholder
   record_path: Path
   list_path: Path | None
 
@@ -69,21 +70,22 @@ def shape(tool: Tool) -> Shape:
   outputs = schemas.compiled(tool.output_schema) if tool.output_schema is not None else None
   root = inputs.resolve(inputs.root)
   parameters = {n: inputs.resolve(s) for n, s in root.get('properties', {}).items()}
-  placeholders, collection = _template(tool)
+  placeholders, collection, resource = _template(tool)
   list_path = _list_path(outputs, said) if outputs is not None and tool.effect == 'read' else None
   record_path = _record_path(outputs, said) if outputs is not None and list_path is None else ()
   return Shape(
     tool, said, inputs, outputs, parameters, frozenset(root.get('required', ())),
-    tuple(p for p in placeholders if p in parameters), collection, record_path, list_path,
+    tuple(p for p in placeholders if p in parameters), collection, resource, record_path, list_path,
   )
 
 
-def _template(tool: Tool) -> tuple[list[str], str]:
+def _template(tool: Tool) -> tuple[list[str], str, str]:
   path = tool.lineage[0].path if tool.lineage else ''
   segments = [s for s in path.split('/') if s]
   placeholders = [name for s in segments for name in _PLACEHOLDER.findall(s)]
   at = next((i for i in range(len(segments) - 1, 0, -1) if '{' in segments[i] and '{' not in segments[i - 1]), 0)
-  return placeholders, names.noun_of(naming.words(segments[at - 1])) if at else ''
+  plain = [s for s in segments if '{' not in s]
+  return placeholders, names.noun_of(naming.words(segments[at - 1])) if at else '', names.noun_of(naming.words(plain[-1])) if plain else ''
 
 
 def _objects(document: Document) -> Iterator[tuple[Path, Node]]:
@@ -93,7 +95,8 @@ def _objects(document: Document) -> Iterator[tuple[Path, Node]]:
     below: list[tuple[Path, Node]] = []
     for path, node in level:
       yield path, node
-      below += [((*path, n), inner) for n, s in node.get('properties', {}).items() if values.type_of(inner := document.resolve(s)) == 'object']
+      inner = [((*path, n), document.resolve(s)) for n, s in node.get('properties', {}).items()]
+      below += [(p, n) for p, n in inner if values.type_of(n) == 'object']
     level = below
 
 
@@ -126,7 +129,7 @@ def _list_path(document: Document, said: Phrase) -> Path | None:
   if not lists:
     return None
   root_ids = _id_names(document.resolve(document.root))
-  for path, node in lists:
+  for path, _ in lists:
     if path and names.noun_of(naming.words(path[-1])) == said.noun and (said.plural or said.verb in names.LIST_VERBS):
       return path
   if root_ids and not (said.plural or said.verb in names.LIST_VERBS):

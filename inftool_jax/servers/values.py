@@ -105,7 +105,7 @@ class _Drawing:
     branches = [b for b in schema[key] if self.document.resolve(b).get('type') != 'null'] or list(schema[key])
     rng.shuffle(branches)
     value: JSON = None
-    for branch in branches[:ATTEMPTS]:
+    for branch in branches[:ATTEMPTS if depth < 2 else 1]:  # a union may contain itself: no tries of tries
       value = self.value({'allOf': [beside, branch]}, name, path, depth + 1)
       if self.document.accepts(value, schema):
         break

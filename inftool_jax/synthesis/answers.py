@@ -65,8 +65,8 @@ def askable(tool: Tool, result: Result, said: Sequence[JSON]) -> list[Leaf]:
 
 
 def _statable(value: JSON) -> bool:
-  if isinstance(value, bool) or value is None:
-    return False  # a guess is right half of the time
+  if isinstance(value, bool) or value is None or value == 0:
+    return False  # too easily guessed: a flag, or the count of nothing
   if isinstance(value, str):
     return bool(value.strip()) and len(value) <= MAX_CHARS and not value.strip().startswith(('{', '['))
   return isinstance(value, (int, float))

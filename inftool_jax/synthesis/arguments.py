@@ -89,7 +89,8 @@ def _parameters(operation: Operation, given: Mapping[str, JSON], rng: random.Ran
   optional = [n for n in tool.parameters if n not in tool.required and n not in given and n not in paging and _is_plain(tool, n)]
   assigned = [a.parameter for a in operation.assigns]
   count = min(rng.choice(_OPTIONAL), max(0, MAX_ARGUMENTS - len(required)))
-  if operation.role in ('update', 'find', 'list') and not any(n in required for n in (*assigned, *(f.parameter for f in operation.filters))):
+  telling = {*assigned, *(f.parameter for f in operation.filters)}
+  if operation.role in ('update', 'find', 'list') and telling.isdisjoint(required):
     count = max(count, 1)  # an update that changes nothing, a search for nothing
   picked = set(rng.sample(optional, min(count, len(optional))))
   if operation.role == 'update' and optional and not any(n in assigned for n in (*required, *picked)):

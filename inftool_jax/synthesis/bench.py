@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import random
 from collections.abc import Mapping, Sequence
@@ -14,11 +13,12 @@ from inftool_jax.synthesis.wording import lexicon, phrases
 from inftool_jax.synthesis.wording.compose import Part
 from inftool_jax.synthesis.wording.families import Split
 from inftool_jax.toolbox import graph
-from inftool_jax.toolbox.similarity import SimilarityIndex
+from inftool_jax.toolbox.similarity import Band, SimilarityIndex
 from inftool_jax.types import Tool
 
 Weights = Mapping[tuple[str, str], float]  # (kind, server) -> weight; 1 where nothing is said
 
+BANDS: tuple[Band, ...] = ('near', 'related', 'far')
 # How many look-alikes of other servers are kept in mind for a tool.
 NEAREST = 12
 
@@ -43,6 +43,9 @@ class Bench:
       self.by_server[tool.server] = (*self.by_server.get(tool.server, ()), tool)
     self.by_name = {tool.name: tool for tool in self.tools}
     self.similarity = SimilarityIndex(self.tools)
+    self._look_alikes: dict[str, tuple[Tool, ...]] = {}
+    self._rivals: dict[str, frozenset[str]] = {}
+    self._edges: dict[str, tuple[graph.Edge, ...]] = {}
 
   def operation(self, tool: Tool) -> Operation:
     return self.catalog.operations[tool.name]
@@ -64,8 +67,12 @@ class Bench:
     return sorted(others, key=lambda t: (not entity or self.operation(t).entity != entity, rng.random()))
 
   def look_alikes(self, tool: Tool) -> tuple[Tool, ...]:
-    """Tools of other servers that share words with this one, the most alike first."""
-    return _nearest(self, tool.name)
+    """Tools of other servers, the most alike first; at most `NEAREST`."""
+    if tool.name not in self._look_alikes:
+      bands = (self.similarity.band(tool.name, band) for band in BANDS)
+      others = (t for t in itertools.chain.from_iterable(bands) if t.server != tool.server)
+      self._look_alikes[tool.name] = tuple(itertools.islice(others, NEAREST))
+    return self._look_alikes[tool.name]
 
   def strangers(self, tools: Sequence[Tool], rng: random.Random, count: int) -> list[Tool]:
     """Tools of other servers that share little with `tools`, in random order."""
@@ -76,34 +83,19 @@ class Bench:
 
   def part(self, tool: Tool, slots: tuple[Slot, ...], thing: str = '') -> Part:
     """What is said of a call, with the verbs that would name a sibling instead. `thing` replaces the tool's own object."""
-    return Part(tool, slots, thing, _rivals(self, tool.name))
+    if tool.name not in self._rivals:
+      own = phrases.phrase(tool)
+      others = [phrases.phrase(t) for t in self.by_server[tool.server] if t.name != tool.name]
+      rivals = {p.verb.split(' ')[0] for p in others if set(p.noun.split(' ')) & set(own.noun.split(' '))}
+      self._rivals[tool.name] = frozenset(rivals - {own.verb})
+    return Part(tool, slots, thing, self._rivals[tool.name])
 
   def edges_into(self, tool: Tool) -> tuple[graph.Edge, ...]:
     """The identifiers of this server's results that this tool can take."""
-    return _edges(self, tool.server).get(tool.name, ())
-
-
-@functools.lru_cache(maxsize=16384)
-def _nearest(bench: Bench, name: str) -> tuple[Tool, ...]:
-  tool = bench.by_name[name]
-  similar = (*bench.similarity.band(name, 'near'), *bench.similarity.band(name, 'related'), *bench.similarity.band(name, 'far'))
-  return tuple(itertools.islice((t for t in similar if t.server != tool.server), NEAREST))
-
-
-@functools.lru_cache(maxsize=16384)
-def _rivals(bench: Bench, name: str) -> frozenset[str]:
-  own = phrases.phrase(bench.by_name[name])
-  siblings = [phrases.phrase(t) for t in bench.by_server[bench.by_name[name].server] if t.name != name]
-  return frozenset(p.verb.split(' ')[0] for p in siblings if set(p.noun.split(' ')) & set(own.noun.split(' '))) - {own.verb}
-
-
-@functools.lru_cache(maxsize=1024)
-def _edges(bench: Bench, server: str) -> Mapping[str, tuple[graph.Edge, ...]]:
-  out: dict[str, tuple[graph.Edge, ...]] = {}
-  for edge in graph.edges(bench.by_server[server], across_servers=False):
-    if edge.score >= graph.IDENTITY:
-      out[edge.target_tool] = (*out.get(edge.target_tool, ()), edge)
-  return out
+    if tool.server not in self._edges:
+      found = graph.edges(self.by_server[tool.server], across_servers=False)
+      self._edges[tool.server] = tuple(edge for edge in found if edge.score >= graph.IDENTITY)
+    return tuple(edge for edge in self._edges[tool.server] if edge.target_tool == tool.name)
 
 
 def same_job(a: Tool, b: Tool) -> bool:

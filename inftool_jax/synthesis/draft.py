@@ -154,5 +154,3 @@ def assemble(
 def shuffled(tools: Sequence[Tool], seed: int) -> tuple[Tool, ...]:
   """The offered tools in random order; a tool's place does not depend on the others."""
   return tuple(sorted(tools, key=lambda tool: seeds.derive(seed, 'place', tool.name)))
-
-

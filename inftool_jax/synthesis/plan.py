@@ -63,9 +63,7 @@ def _check(counts: Mapping[str, int], split: str, offered: tuple[int, int]) -> N
     raise ValueError(f'offered=(fewest, most) with 2 <= fewest <= most, unlike {offered}')
 
 
-def _of_kind(
-  bench: Bench, kind: str, count: int, seed: int, offered: tuple[int, int], start: int, seen: set[str]
-) -> Iterator[Task]:
+def _of_kind(bench: Bench, kind: str, count: int, seed: int, offered: tuple[int, int], start: int, seen: set[str]) -> Iterator[Task]:
   for index in range(start, start + count):
     made = task(bench, kind, index, seed, offered)
     signature = '\n'.join(fingerprint(t) for t in made)

@@ -14,24 +14,50 @@ from inftool_jax.servers import schemas
 from inftool_jax.synthesis.wording.lexicon import split_name
 from inftool_jax.types import JSON, Tool
 
-FORMATS = {
-  'date': 'date', 'time': 'time', 'date-time': 'datetime', 'datetime': 'datetime', 'email': 'email', 'uri': 'url', 'url': 'url', 'uuid': 'id', 'phone': 'phone',
-}  # fmt: skip
-HEADS = {
-  'email': 'email', 'mail': 'email', 'url': 'url', 'link': 'url', 'website': 'url', 'phone': 'phone', 'telephone': 'phone', 'mobile': 'phone',
-  'date': 'date', 'day': 'date', 'time': 'time', 'city': 'place', 'country': 'place', 'location': 'place', 'place': 'place', 'destination': 'place',
-  'origin': 'place', 'region': 'place', 'town': 'place', 'station': 'place', 'airport': 'place', 'venue': 'place', 'area': 'place', 'district': 'place',
-  'name': 'title', 'title': 'title', 'label': 'title', 'subject': 'title', 'author': 'person', 'owner': 'person', 'assignee': 'person', 'guest': 'person',
-  'customer': 'person', 'recipient': 'person', 'member': 'person', 'patient': 'person', 'person': 'person', 'driver': 'person', 'host': 'person',
-  'id': 'id', 'uuid': 'id', 'key': 'id', 'reason': 'reason', 'message': 'message', 'body': 'message', 'comment': 'message', 'note': 'message',
-  'text': 'message', 'content': 'message', 'query': 'query', 'keyword': 'query', 'term': 'query', 'topic': 'query', 'q': 'query',
-}  # fmt: skip
-ROLES = {
-  'from': 'from', 'start': 'from', 'since': 'from', 'after': 'from', 'begin': 'from', 'source': 'from', 'origin': 'from', 'departure': 'from', 'checkin': 'from',
-  'to': 'to', 'end': 'until', 'until': 'until', 'before': 'until', 'due': 'by', 'deadline': 'by', 'expiry': 'until', 'checkout': 'until', 'target': 'to',
-  'destination': 'to', 'recipient': 'to', 'min': 'min', 'minimum': 'min', 'max': 'max', 'maximum': 'max', 'limit': 'max', 'author': 'by',
-  'quantity': 'count', 'count': 'count', 'copies': 'count',
-}  # fmt: skip
+
+def _inverted(table: Mapping[str, str]) -> dict[str, str]:
+  return {word: name for name, words in table.items() for word in words.split()}
+
+
+# Formats, words of a parameter's name -> class of its values; words of its name -> role.
+FORMATS = _inverted(
+  {
+    'date': 'date',
+    'time': 'time',
+    'datetime': 'date-time datetime',
+    'email': 'email',
+    'url': 'uri url',
+    'id': 'uuid',
+    'phone': 'phone',
+  }
+)
+HEADS = _inverted(
+  {
+    'email': 'email mail',
+    'url': 'url link website',
+    'phone': 'phone telephone mobile',
+    'date': 'date day',
+    'time': 'time',
+    'place': 'city country location place destination origin region town station airport venue area district',
+    'title': 'name title label subject',
+    'person': 'author owner assignee guest customer recipient member patient person driver host',
+    'id': 'id uuid key',
+    'reason': 'reason',
+    'message': 'message body comment note text content',
+    'query': 'query keyword term topic q',
+  }
+)
+ROLES = _inverted(
+  {
+    'from': 'from start since after begin source origin departure checkin',
+    'to': 'to target destination recipient',
+    'until': 'end until before expiry checkout',
+    'by': 'due deadline author',
+    'min': 'min minimum',
+    'max': 'max maximum limit',
+    'count': 'quantity count copies',
+  }
+)
 _WEAK = frozenset(('id', 'the', 'is', 'has', 'of', 'a', 'in', 'on', 'to', 'by', 'for', 'at', 'no'))
 
 
@@ -139,3 +165,8 @@ def may_be_unnamed(slot: Slot, named: frozenset[str]) -> bool:
 def whole_words(text: str, words: str) -> bool:
   """Whether `words` stand in `text`, not as part of longer words."""
   return re.search(rf'(?<!\w){re.escape(words)}(?!\w)', text, re.IGNORECASE) is not None
+
+
+def speaks_of(text: str, slot: Slot) -> bool:
+  """Whether a text states the slot's value or a word of its name."""
+  return any(whole_words(text, words) for words in (spoken(slot.value), slot.words, *strong_words(slot.parameter)))

@@ -35,8 +35,8 @@ class Batch(NamedTuple):
   mask: np.ndarray  # bool, trained tokens
   advantage: np.ndarray  # float32
   behavior: np.ndarray  # float32
-  used: np.ndarray  # int32 [], micro-batches that hold anything
-  tokens_total: np.ndarray  # float32 [], trained tokens of the whole batch: the denominator of loss and metrics
+  used: np.int32  # , micro-batches that hold anything
+  tokens_total: np.float32  # trained tokens of the whole batch: the denominator of loss and metrics
 
 
 def init(params: decoder.Params, transform: optax.GradientTransformation) -> State:
@@ -54,15 +54,16 @@ def make(config: DecoderConfig, transform: optax.GradientTransformation, objecti
 
 
 def update(state: State, batch: Batch, config: DecoderConfig, transform, objective: Objective) -> tuple[State, dict[str, jax.Array]]:
-  grad_fn = jax.grad(loss_sum, has_aux=True)
+  def grad_fn(params, micro):
+    return jax.grad(loss_sum, has_aux=True)(params, micro, config, objective)
 
   def accumulate(m, carry):
     grads, sums = carry
     micro = jax.tree.map(lambda x: x[m], batch[:7])
-    new_grads, new_sums = grad_fn(state.params, micro, config, objective)
+    new_grads, new_sums = grad_fn(state.params, micro)
     return jax.tree.map(jnp.add, grads, new_grads), jax.tree.map(jnp.add, sums, new_sums)
 
-  shapes = jax.eval_shape(grad_fn, state.params, jax.tree.map(lambda x: x[0], batch[:7]), config, objective)
+  shapes = jax.eval_shape(grad_fn, state.params, jax.tree.map(lambda x: x[0], batch[:7]))
   zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
   grads, sums = jax.lax.fori_loop(0, batch.used, accumulate, zeros)
   total = jnp.maximum(batch.tokens_total, 1.0)

@@ -28,9 +28,7 @@ def irrelevance(bench: Bench, request: Request) -> tuple[Task, ...]:
   if others is None:
     return ()
   id_twin = f'{request.id}-offered'
-  offered = assemble(
-    dataclasses.replace(request, id=id_twin), call.stage, (tool, *others[1:]), (call.step,), (call.leaves,), call.need
-  )
+  offered = assemble(dataclasses.replace(request, id=id_twin), call.stage, (tool, *others[1:]), (call.step,), (call.leaves,), call.need)
   if offered is None:
     return ()
   # The fitting tool leaves; the one it had replaced stands in its place.

@@ -19,7 +19,7 @@ from inftool_jax.synthesis.draft import (
   known_of,
 )
 from inftool_jax.synthesis.kinds.single import SPARE, OneCall, alike, one_call
-from inftool_jax.synthesis.slots import Slot, spoken, strong_words, value_class, whole_words
+from inftool_jax.synthesis.slots import Slot, speaks_of, value_class
 from inftool_jax.synthesis.wording.compose import Need, word
 from inftool_jax.synthesis.wording.mentions import reply
 from inftool_jax.types import Fact, Scenario, Task
@@ -38,7 +38,9 @@ def missing_parameter(bench: Bench, request: Request) -> tuple[Task, ...]:
   others = distractors(call.stage, (tool,), candidates, request.count() - 1, (goal_of(call.step, call.leaves),), known_of((call.step,)))
   if others is None:
     return ()
-  told = assemble(dataclasses.replace(request, id=f'{request.id}-told'), call.stage, (tool, *others), (call.step,), (call.leaves,), call.need)
+  told = assemble(
+    dataclasses.replace(request, id=f'{request.id}-told'), call.stage, (tool, *others), (call.step,), (call.leaves,), call.need
+  )
   asked = _asked(bench, request, call, slot, told) if told is not None else None
   return (asked, dataclasses.replace(told, twin=asked.id)) if told is not None and asked is not None else ()
 
@@ -49,7 +51,7 @@ def _withholdable(call: OneCall) -> list[Slot]:
   out = []
   for slot in call.step.filled.slots:
     plain = value_class(slot.parameter, slot.schema) not in ('boolean', 'object', 'list')
-    an_id = slot.parameter == operation.id_parameter or slot.parameter in operation.references or identifiers.is_identifier(slot.parameter)
+    an_id = slot.parameter in {operation.id_parameter, *operation.references} or identifiers.is_identifier(slot.parameter)
     heard = asked_slots(f'Which {slot.words}?', tool) == {slot.parameter}
     if plain and not an_id and heard and slot.parameter in tool.required:
       out.append(slot)
@@ -67,8 +69,3 @@ def _asked(bench: Bench, request: Request, call: OneCall, slot: Slot, told: Task
   withheld = Fact(call.step.tool.name, slot.parameter, slot.value, text)
   scenario = Scenario(worded.opening, known_facts((call.step,), gold), (withheld,), worded.family, worded.register)
   return dataclasses.replace(told, id=request.id, scenario=scenario, gold=gold, twin=told.id)
-
-
-def speaks_of(opening: str, slot: Slot) -> bool:
-  """Whether an opening states the slot's value or a word of its name."""
-  return whole_words(opening, spoken(slot.value)) or any(whole_words(opening, w) for w in (slot.words, *strong_words(slot.parameter)))

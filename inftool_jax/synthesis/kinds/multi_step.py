@@ -61,7 +61,8 @@ def multi_step(bench: Bench, request: Request) -> tuple[Task, ...]:
 def _edge(bench: Bench, request: Request, rng: random.Random) -> tuple[Edge, Tool, Tool] | None:
   server = bench.pick_server(request.kind, rng)
   found = [edge for tool in bench.by_server[server] for edge in bench.edges_into(tool)]
-  found = [e for e in found if bench.catalog.operations[e.source_tool].role in _PRODUCERS and e.parameter in bench.by_name[e.target_tool].required]
+  found = [e for e in found if bench.operation(bench.by_name[e.source_tool]).role in _PRODUCERS]
+  found = [e for e in found if e.parameter in bench.by_name[e.target_tool].required]
   if not found:
     return None
   consumer = rng.choice(sorted({e.target_tool for e in found}))
@@ -101,8 +102,9 @@ def _need(bench: Bench, chain: Chain, leaves: tuple[Leaf, ...], rng: random.Rand
     return Need((bench.part(chain.second.tool, slots, f'the {noun}'),), wanted)
   plural = lexicon.is_plural(phrases.phrase(chain.first.tool).noun)
   reference = f'that {noun}' if plural else rng.choice(('it', f'that {noun}'))
-  own = phrases.object_of(chain.second.tool, phrases.phrase(chain.second.tool).noun, rng)
-  thing = reference if on_record else f'{own} for {reference}'
+  own = phrases.phrase(chain.second.tool).noun
+  itself = on_record or own == noun
+  thing = reference if itself else f'{phrases.object_of(chain.second.tool, own, rng)} for {reference}'
   first = bench.part(chain.first.tool, chain.first.filled.slots)
   return Need((first, bench.part(chain.second.tool, chain.second.filled.slots, thing)), wanted, sequence=True)
 

@@ -31,10 +31,15 @@ def parallel(bench: Bench, request: Request) -> tuple[Task, ...]:
   leaves = _asked(steps, request.seed)
   if leaves is None:
     return ()
-  goals = [goal_of(step, found, steps[i - 1].difference if i else {}) for i, (step, found) in enumerate(zip(steps, leaves, strict=True))]
+  before = [{}, *(step.difference for step in steps)]
+  goals = [goal_of(step, found, before[i]) for i, (step, found) in enumerate(zip(steps, leaves, strict=True))]
   distinct = list({t.name: t for t in tools}.values())
   count = max(request.count(), len(distinct) + 1) - len(distinct)
-  candidates = [*alike(bench, tools[0], request.seed)[:2], *bench.strangers(tools, rng, count + SPARE), *alike(bench, tools[0], request.seed)]
+  candidates = [
+    *alike(bench, tools[0], request.seed)[:2],
+    *bench.strangers(tools, rng, count + SPARE),
+    *alike(bench, tools[0], request.seed),
+  ]
   others = distractors(stage, distinct, candidates, count, goals, known_of(steps))
   if others is None:
     return ()

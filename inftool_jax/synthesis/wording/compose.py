@@ -15,7 +15,7 @@ from inftool_jax.synthesis.wording.frames import Action, Saying, fill
 from inftool_jax.synthesis.wording.mentions import Mention, mention
 from inftool_jax.types import Provenance, Tool
 
-UNNAMED_SHARE = 0.75  # of the arguments that may go without their name; flags, lists and twins of a kind may not
+UNNAMED_SHARE = 0.8  # of the arguments that may go without their name; flags, lists and twins of a kind may not
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +58,8 @@ def word(need: Need, split: Split, seed: int) -> Worded:
   frame = rng(seed, 'frame').choice(_frames(family, need))
   body = fill(frame, saying, rng(seed, 'fill'))
   edges = rng(seed, 'edges')
-  text = edges.choice(families.openers(split, register)) + body + edges.choice(families.closers(split, register))
+  opener, closer = edges.choice(families.openers(split, register)), edges.choice(families.closers(split, register))
+  text = opener + body + ('.' if closer and body[-1].isalnum() else '') + closer
   opening = re.sub(r' *\n *', '\n', text).strip()
   provenance = {(m.slot.call, m.slot.parameter): _provenance(m, opening) for m in itertools.chain(*mentions)}
   return Worded(opening, family.name, register, provenance)
@@ -97,9 +98,9 @@ def _mentions(part: Part, split: Split, seed: int) -> tuple[Mention, ...]:
   unnamed = _unnamed(part, seed)
   about = lexicon.singular(phrases.phrase(part.tool).noun)
   order = sorted(part.slots, key=lambda slot: rng(seed, 'order', slot.call, slot.parameter).random())
-  updates = part.tool.effect in ('update', 'action')
   out = []
   for slot in order:
+    updates = part.tool.effect in ('update', 'action') and slot.tool.name == part.tool.name
     said = mention(slot, slot not in unnamed, about, updates, split == 'test', rng(seed, 'mention', slot.call, slot.parameter))
     # What describes the record of an earlier call stands with the record.
     out.append(said if slot.tool.name == part.tool.name else dataclasses.replace(said, tight=True))

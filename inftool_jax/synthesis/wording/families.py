@@ -45,8 +45,12 @@ FAMILIES: tuple[Family, ...] = (
   Family('appreciation', 'dev', ('It would be great if you could {vp}{and_ask}.', 'I would be glad if you could {vp}.{Q}')),
   Family('passive', 'test', ('{Passive}.{Ask}', '{Passive}, and soon.{Q}', 'I believe {passive}.{Ask}')),
   Family('hearsay', 'test', ('My boss asked me to {vp}.{Ask}', 'A client wants somebody to {vp}.{Q}', 'They told us to {vp}{and_ask_me}.')),
-  Family('unfinished', 'test', ('I never got around to {ving}, so do it now.{Ask}', 'Still open: {ving}.{Q}', 'What remains is {ving}.{Ask}')),
-  Family('conditional', 'test', ('If it is possible, {vp}{and_ask}.', 'As soon as you find a moment, {vp}.{Ask}'), ('If you {vp}, what is {f}?',)),
+  Family(
+    'unfinished', 'test', ('I never got around to {ving}, so do it now.{Ask}', 'Still open: {ving}.{Q}', 'What remains is {ving}.{Ask}')
+  ),
+  Family(
+    'conditional', 'test', ('If it is possible, {vp}{and_ask}.', 'As soon as you find a moment, {vp}.{Ask}'), ('If you {vp}, what is {f}?',)
+  ),
 )
 
 _OPENERS = {

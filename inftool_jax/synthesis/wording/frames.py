@@ -11,6 +11,7 @@ from inftool_jax.synthesis.wording import lexicon
 from inftool_jax.synthesis.wording.mentions import Mention
 
 _HOLE = re.compile(r'\{([A-Za-z_]+)\}')
+_PARTICLES = frozenset('up off out over back down in on away'.split())
 _MODALS = ('should be', 'has to be', 'needs to be', 'must be')
 _PLURAL_MODALS = ('should be', 'have to be', 'need to be', 'must be')
 
@@ -61,6 +62,9 @@ def _gerunds(saying: Saying, rng: random.Random) -> str:
 def _verb_phrase(action: Action, verb: str, mentions: Sequence[Mention], do: str = 'do') -> str:
   if action.again:
     return f'{do} the same ' + ' '.join(m.inline for m in mentions)
+  head, _, particle = verb.rpartition(' ')
+  if action.object == 'it' and particle in _PARTICLES:
+    return ' '.join([head, 'it', particle, *(m.inline for m in mentions)])
   return f'{verb} {_thing(action, mentions)}'
 
 
@@ -80,7 +84,8 @@ def _passive(saying: Saying, rng: random.Random) -> str:
     if action.again:
       return 'the same should be done ' + ' '.join(m.inline for m in action.mentions)
     modals = _PLURAL_MODALS if lexicon.is_plural(action.noun) else _MODALS
-    return f'{_thing(action, action.mentions)} {rng.choice(modals)} {lexicon.participle(action.passive_verb)}'
+    done = f'{_thing(action, action.tight)} {rng.choice(modals)} {lexicon.participle(action.passive_verb)}'
+    return ' '.join([done, *(m.inline for m in action.loose)])
 
   return _joined(saying, [one(a) for a in saying.actions], rng)
 
@@ -124,7 +129,7 @@ def _bullets(saying: Saying, rng: random.Random) -> str:
 
   def one(action: Action) -> str:
     head = 'the same again' if action.again else f'{action.verb} {action.object}'
-    return '\n'.join([_capital(head) + ':' * bool(action.mentions), *(mark + m.label for m in action.mentions)])
+    return '\n'.join([_capital(head) + (':' if action.mentions else '.'), *(mark + m.label for m in action.mentions)])
 
   return '\n'.join(('Then: ' if i and saying.sequence else '') + one(a) for i, a in enumerate(saying.actions)) + '\n'
 

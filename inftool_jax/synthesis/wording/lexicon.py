@@ -114,27 +114,55 @@ replace  : replace, swap, exchange                            : substitute
 retire   : retire, take out, withdraw                         : phase out
 """
 
-_ALIASES = {
-  'fetch': 'get', 'retrieve': 'get', 'read': 'get', 'show': 'get', 'view': 'get', 'lookup': 'get', 'describe': 'get', 'load': 'get', 'query': 'search',
-  'browse': 'list', 'enumerate': 'list', 'locate': 'find', 'discover': 'find', 'new': 'create', 'make': 'create', 'insert': 'add', 'post': 'create',
-  'put': 'set', 'edit': 'update', 'modify': 'update', 'patch': 'update', 'change': 'update', 'upsert': 'update', 'destroy': 'delete', 'erase': 'delete',
-  'drop': 'delete', 'clear': 'delete', 'compute': 'calculate', 'calc': 'calculate', 'verify': 'check', 'test': 'check', 'reopen': 'open',
-  'finish': 'complete', 'end': 'stop', 'begin': 'start', 'activate': 'enable', 'deactivate': 'disable', 'enroll': 'register', 'build': 'generate',
-  'purchase': 'buy', 'suspend': 'pause', 'plan': 'schedule', 'forecast': 'predict', 'write': 'create', 'exchange': 'convert', 'execute': 'run',
-  'invoke': 'run', 'perform': 'run', 'save': 'record', 'place': 'order', 'pull': 'get', 'push': 'upload', 'summarise': 'summarize', 'tally': 'count',
-}  # fmt: skip
+# Verb of the lexicon -> other verbs that tool names use for it.
+_ALIASES_OF = {
+  'get': 'fetch retrieve read show view lookup describe load pull',
+  'search': 'query',
+  'list': 'browse enumerate',
+  'find': 'locate discover',
+  'create': 'new make post write',
+  'add': 'insert',
+  'set': 'put',
+  'update': 'edit modify patch change upsert',
+  'delete': 'destroy erase drop clear',
+  'calculate': 'compute calc',
+  'check': 'verify test',
+  'complete': 'finish',
+  'stop': 'end',
+  'start': 'begin',
+  'enable': 'activate',
+  'disable': 'deactivate',
+  'register': 'enroll',
+  'generate': 'build',
+  'buy': 'purchase',
+  'pause': 'suspend',
+  'schedule': 'plan',
+  'predict': 'forecast',
+  'convert': 'exchange',
+  'run': 'execute invoke perform',
+  'record': 'save',
+  'order': 'place',
+  'upload': 'push',
+  'summarize': 'summarise',
+  'count': 'tally',
+}
+_ALIASES = {word: verb for verb, words in _ALIASES_OF.items() for word in words.split()}
 
 BY_EFFECT = {'read': 'get', 'create': 'create', 'update': 'update', 'delete': 'delete', 'action': 'run', 'pure': 'calculate'}
 
-_PARTICIPLES = {
-  'get': 'gotten', 'find': 'found', 'make': 'made', 'put': 'put', 'set': 'set', 'take': 'taken', 'hold': 'held', 'send': 'sent', 'give': 'given',
-  'shut': 'shut', 'bring': 'brought', 'begin': 'begun', 'pay': 'paid', 'break': 'broken', 'buy': 'bought', 'sell': 'sold', 'cut': 'cut', 'run': 'run',
-  'lay': 'laid', 'tie': 'tied', 'let': 'let', 'come': 'come', 'seek': 'sought', 'show': 'shown', 'feed': 'fed', 'withdraw': 'withdrawn', 'do': 'done',
-  'read': 'read', 'write': 'written', 'split': 'split', 'go': 'gone', 'see': 'seen',
-}  # fmt: skip
+_IRREGULAR = """
+get:gotten find:found make:made put:put set:set take:taken hold:held send:sent give:given shut:shut bring:brought
+begin:begun pay:paid break:broken buy:bought sell:sold cut:cut run:run lay:laid tie:tied let:let come:come seek:sought
+show:shown feed:fed withdraw:withdrawn do:done read:read write:written split:split go:gone see:seen
+freeze:frozen withhold:withheld lend:lent sow:sown strike:struck draw:drawn throw:thrown lead:led leave:left keep:kept
+choose:chosen forget:forgotten cast:cast deal:dealt spend:spent tell:told swim:swum grow:grown hit:hit cut:cut
+"""
+_PARTICIPLES = dict(pair.split(':') for pair in _IRREGULAR.split())
 _GERUNDS = {'tie': 'tying', 'see': 'seeing', 'free': 'freeing'}
-_DOUBLED = frozenset('''get put set shut let drop plan stop log tag flag trim swap scrap wrap clip strip run cut begin split hit grab
-  pin snap jot vet'''.split())
+_DOUBLED = frozenset(
+  'get put set shut let drop plan stop log tag flag trim swap scrap wrap clip strip run cut begin split hit grab pin snap jot vet '
+  'submit admit allot commit permit equip transfer refer ship scan spot map plug forget swim'.split()
+)
 
 WORD = re.compile(r'[A-Za-z]+|\d+')
 _CAMEL = re.compile(r'(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])')
@@ -143,7 +171,7 @@ _CAMEL = re.compile(r'(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])')
 @functools.cache
 def _verbs() -> dict[str, Verb]:
   rows = [line.split(':') for line in _TABLE.strip().splitlines()]
-  split = lambda cell: tuple(word.strip() for word in cell.split(','))  # noqa: E731
+  split = lambda cell: tuple(word.strip() for word in cell.split(','))
   return {name.strip(): Verb(split(train), split(test)) for name, train, test in rows}
 
 
@@ -155,6 +183,11 @@ def verb_of(word: str) -> str:
     if form in _verbs():
       return form
   return ''
+
+
+def is_verb(word: str) -> bool:
+  """Whether `word`, as it stands, is a verb of the lexicon or another word for one."""
+  return word in _verbs() or word in _ALIASES
 
 
 def synonyms(verb: str, held_out: bool) -> tuple[str, ...]:
@@ -187,7 +220,7 @@ def article(noun: str) -> str:
 
 def is_plural(noun: str) -> bool:
   last = noun.rsplit(' ', 1)[-1]
-  return last.endswith('s') and not last.endswith(('ss', 'us', 'is')) or last in ('people', 'data')
+  return (last.endswith('s') and not last.endswith(('ss', 'us', 'is'))) or last in ('people', 'data')
 
 
 def singular(word: str) -> str:

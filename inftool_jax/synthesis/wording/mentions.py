@@ -30,6 +30,10 @@ _NAMED_SENTENCE_TEST = ('As the {w} take {v}', '{v} is the {w}', 'Go with {v} fo
 _NAMED_LABEL = ('{w}: {v}', '{w} {v}', '{w} = {v}', '{w} is {v}')
 _NAMED_LABEL_TEST = ('{v} as {w}', '{w} - {v}')
 
+_Forms = tuple[str, ...]
+_NAMED: tuple[_Forms, _Forms, _Forms] = (_NAMED_INLINE, _NAMED_SENTENCE, _NAMED_LABEL)
+_NAMED_TEST: tuple[_Forms, _Forms, _Forms] = (_NAMED_INLINE_TEST, _NAMED_SENTENCE_TEST, _NAMED_LABEL_TEST)
+
 # (class, role) or class -> (inline forms, sentence forms). What is not listed falls back to the class, then to 'text'.
 _UNNAMED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
   'date': (('on {v}', 'for {v}'), ('It is for {v}', 'This concerns {v}')),
@@ -109,9 +113,8 @@ def mention(slot: Slot, named: bool, about: str, updates: bool, held_out: bool, 
 
 def _named(slot: Slot, kind: str, value: str, held_out: bool, rng: random.Random) -> Mention:
   extra = held_out and rng.random() < 0.6
-  inline = rng.choice(_NAMED_INLINE_TEST if extra else _NAMED_INLINE)
-  sentence = rng.choice(_NAMED_SENTENCE_TEST if extra else _NAMED_SENTENCE)
-  label = rng.choice(_NAMED_LABEL_TEST if extra else _NAMED_LABEL)
+  inlines, sentences, labels = _NAMED_TEST if extra else _NAMED
+  inline, sentence, label = rng.choice(inlines), rng.choice(sentences), rng.choice(labels)
   said = f'"{value}"' if kind in _QUOTED else value
   words = slot.words
   return Mention(slot, value, _fill(inline, said, words), _fill(sentence, said, words), _fill(label, said, words), False, True)
@@ -135,7 +138,7 @@ def _fill(form: str, value: str, words: str = '') -> str:
 def reply(slot: Slot, held_out: bool, rng: random.Random) -> str:
   """What the user says when they are asked for the slot; contains `spoken(slot.value)`."""
   value = spoken(slot.value)
-  forms = ('{v}.', "It's {v}.", 'The {w} is {v}.', 'Use {v}.', '{v}, please.')
+  forms: tuple[str, ...] = ('{v}.', "It's {v}.", 'The {w} is {v}.', 'Use {v}.', '{v}, please.')
   if held_out:
     forms += ('Go with {v}.', 'That would be {v}.')
   return _fill(rng.choice(forms), value, slot.words)

@@ -12,6 +12,7 @@ from inftool_jax.types import Tool
 
 _STOP = frozenset('by with for from to in of and or via at on per using given between into as that which whose if when'.split())
 _SKIP = frozenset('a an the all one some any this new single existing your my its their api v1 v2 v3 endpoint and or of'.split())
+_STORING = frozenset('get list find search create add update set delete remove'.split())
 _PARTICLES = frozenset(('up', 'off', 'out', 'on', 'in', 'down', 'back', 'away'))
 
 
@@ -36,17 +37,23 @@ def _from_name(name: str, description: str, server: str, effect: str) -> Phrase:
   if spoken:
     rest = words[len(spoken.split()) :]
     return Phrase(lexicon.verb_of(spoken) or spoken, _noun(rest) or (described.noun if described else '') or 'request')
-  at = next((i for i, word in enumerate(words) if lexicon.verb_of(word) and (i == 0 or lexicon.verb_of(word) == word)), None)
+  at = _verb_at(words)
   if at is None:
-    verb = described.verb if described else lexicon.BY_EFFECT[effect]
-    noun = _noun(words) or (described.noun if described else '')
-    return Phrase(verb, noun or ' '.join(words) or server)
+    return described or Phrase(lexicon.BY_EFFECT[effect], _noun(words) or ' '.join(words) or server)
   noun = _noun(words[at + 1 :])
   if not noun:
     own_server = set(lexicon.split_name(server))
     before = _noun(tuple(word for word in words[:at] if word not in own_server))
     noun = before or (described.noun if described else '') or _noun(words[:at])
   return Phrase(lexicon.verb_of(words[at]), noun or 'request')
+
+
+def _verb_at(words: tuple[str, ...]) -> int | None:
+  """Where a name has its verb: the first one, but the last word of order_create and the like."""
+  found = [i for i, word in enumerate(words) if lexicon.is_verb(word)]
+  if found and found[-1] == len(words) - 1 and words[-1] in _STORING and words[0] not in _STORING:
+    return found[-1]
+  return found[0] if found else None
 
 
 def _spoken_verb(words: tuple[str, ...], description: str) -> str:

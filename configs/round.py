@@ -1,0 +1,117 @@
+"""The main job: specifications -> tasks -> SFT -> rounds of probe, aimed synthesis and GRPO -> evaluation.
+
+  python -m inftool_jax.main --config=configs/round.py            # preset tiny: a laptop CPU
+  python -m inftool_jax.main --config=configs/round.py:smoke      # the whole loop in about a minute, too short to learn
+
+Every value can be changed on the command line, as in --config.rounds.steps=40 --config.specs.paths="('my/specs',)".
+"""
+
+import ml_collections
+
+PRESETS = ('tiny', 'smoke')
+
+
+def get_config(preset: str = 'tiny') -> ml_collections.ConfigDict:
+  if preset not in PRESETS:
+    raise ValueError(f'preset {preset!r} is unknown; choose from {", ".join(PRESETS)}')
+  config = _tiny()
+  config.preset = preset
+  if preset == 'smoke':
+    _smoke(config)
+  return config
+
+
+def _tiny() -> ml_collections.ConfigDict:
+  c = ml_collections.ConfigDict()
+  c.preset = 'tiny'
+  c.seed = 0
+  c.stages = ('synthesise', 'sft', 'rounds', 'evaluate')
+
+  c.specs = ml_collections.ConfigDict()
+  c.specs.paths = ()  # files and folders of OpenAPI, Swagger, RapidAPI and MCP specifications; empty: the bundled ones
+  c.specs.servers = 0  # at most so many servers of them; 0: all
+
+  c.model = ml_collections.ConfigDict()
+  c.model.path = 'tiny'  # Hugging Face folder; 'tiny': the shipped base; '': random weights
+  c.model.tokenizer = 'tiny'  # tokenizer and shape for random weights
+
+  c.sampling = ml_collections.ConfigDict()
+  c.sampling.slots = 64
+  c.sampling.context = 2048
+  c.sampling.prefill_rows = 8
+  c.sampling.prefill_chunk = 64
+  c.sampling.decode_steps = 8
+  c.sampling.max_new_tokens = 160  # of one assistant turn
+  c.sampling.max_turns = 5
+
+  c.synthesis = ml_collections.ConfigDict()
+  c.synthesis.per_kind = ml_collections.ConfigDict(
+    dict(single=300, multiple=300, parallel=300, multi_step=300, missing_parameter=200, irrelevance=200)
+  )
+  c.synthesis.offered = (2, 4)
+
+  c.sft = ml_collections.ConfigDict()
+  c.sft.checkpoint = ''  # workdir of another run: take its SFT policy
+  c.sft.steps = 200
+  c.sft.rows = 8
+  c.sft.micro_batches = 1
+  c.sft.row_length = 1024  # longer trajectories are left out and counted
+  c.sft.checkpoint_every = 50
+  c.sft.optimizer = _optimizer('muon', 3e-3, 2e-3, warmup=10, schedule='linear')
+
+  c.rounds = ml_collections.ConfigDict()
+  c.rounds.count = 2
+  c.rounds.steps = 12
+  c.rounds.arm = 'loop'  # loop, fresh, static, sft_more, rft
+  c.rounds.reward = 'gated'  # gated, binary, additive
+  c.rounds.tasks = 16
+  c.rounds.group = 8
+  c.rounds.temperature = 1.0
+  c.rounds.scale_advantage = True
+  c.rounds.clip_low = 0.2
+  c.rounds.clip_high = 0.28
+  c.rounds.row_length = 1536
+  c.rounds.checkpoint_every = 6
+  c.rounds.optimizer = _optimizer('muon', 1e-3, 5e-4)
+
+  c.probe = ml_collections.ConfigDict()
+  c.probe.units = 72  # tasks or pairs of twins
+  c.probe.attempts = 4
+
+  c.evaluation = ml_collections.ConfigDict()
+  c.evaluation.n = 40  # units of each kind; 0: the whole file
+  c.evaluation.path = ''  # frozen file; empty: the bundled one
+  c.evaluation.report = 24  # trajectories of each stage in report.html
+  return c
+
+
+def _optimizer(name: str, learning_rate: float, vectors: float, warmup: int = 0, schedule: str = 'constant') -> ml_collections.ConfigDict:
+  c = ml_collections.ConfigDict()
+  c.name = name
+  c.learning_rate = learning_rate
+  c.vector_learning_rate = vectors  # embeddings, norms and biases under Muon
+  c.warmup = warmup
+  c.schedule = schedule
+  c.weight_decay = 0.0
+  c.clip_norm = 1.0
+  c.b1 = 0.9
+  c.b2 = 0.95
+  return c
+
+
+def _smoke(c: ml_collections.ConfigDict) -> None:
+  """Every stage, each as short as it can be."""
+  c.synthesis.per_kind = ml_collections.ConfigDict(
+    dict(single=12, multiple=12, parallel=12, multi_step=12, missing_parameter=8, irrelevance=8)
+  )
+  c.sampling.max_new_tokens = 120
+  c.sft.steps = 8
+  c.sft.checkpoint_every = 4
+  c.rounds.steps = 2
+  c.rounds.tasks = 4
+  c.rounds.group = 4
+  c.rounds.checkpoint_every = 1
+  c.probe.units = 12
+  c.probe.attempts = 2
+  c.evaluation.n = 3
+  c.evaluation.report = 6

@@ -1,0 +1,127 @@
+"""What every stage needs, made once from the settings, and the guard of the run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping
+
+from inftool_jax import seeds, specs, types
+from inftool_jax.chat.tokenizer import ChatTokenizer
+from inftool_jax.data import manifest
+from inftool_jax.errors import ConfigError
+from inftool_jax.models import config as decoder_config
+from inftool_jax.models import decoder, huggingface
+from inftool_jax.models.config import DecoderConfig
+from inftool_jax.play.conversation import Limits
+from inftool_jax.sampling.programs import SamplerConfig
+from inftool_jax.servers.simulator import Simulator
+from inftool_jax.specs import splitting
+from inftool_jax.settings import TINY, Settings
+from inftool_jax.types import Tool
+
+SHIPPED = pathlib.Path(decoder.__file__).parent / 'data' / TINY
+CHARS_PER_TOKEN = 2.5  # of a tool's JSON under a small vocabulary, on the safe side
+
+
+@dataclasses.dataclass(frozen=True)
+class Context:
+  """Immutable surroundings of a run; the policy's parameters travel beside it from stage to stage."""
+
+  settings: Settings
+  workdir: pathlib.Path
+  ingest: specs.Ingest
+  splits: specs.Splits
+  tokenizer: ChatTokenizer
+  decoder: DecoderConfig
+  simulators: Mapping[str, Simulator]  # split -> server of all its tools
+
+  @property
+  def limits(self) -> Limits:
+    s = self.settings.sampling
+    return Limits(max_turns=s.max_turns, max_tokens=s.context, max_new_tokens=s.max_new_tokens)
+
+  @property
+  def sampler(self) -> SamplerConfig:
+    s = self.settings.sampling
+    return SamplerConfig(s.slots, s.context, s.prefill_rows, s.prefill_chunk, s.decode_steps)
+
+  def folder(self, stage: str) -> pathlib.Path:
+    return self.workdir / stage
+
+
+def prepare(settings: Settings, workdir: str | pathlib.Path) -> Context:
+  """Reads specifications, tokenizer and shape; claims `workdir` for this config.
+
+  Raises:
+    InftoolError: of any kind, before anything is computed or overwritten.
+  """
+  workdir = pathlib.Path(workdir)
+  home = model_folder(settings)
+  shape = decoder_config.from_huggingface(home)
+  tokenizer = ChatTokenizer.load(home)
+  if tokenizer.vocab_size > shape.vocab:
+    raise ConfigError(f'{home}: the tokenizer has {tokenizer.vocab_size} tokens, the model only {shape.vocab} embeddings')
+  if settings.sampling.context > shape.context:
+    raise ConfigError(f'--config.sampling.context={settings.sampling.context}: {home} was made for {shape.context} tokens at most')
+  ingest = specs.load(settings.specs.paths or [specs.bundled_path()])
+  splits = specs.split(_offerable(ingest.tools, settings), settings.seed, ingest.splits)
+  for name in ('train', 'test'):
+    if not getattr(splits, name):
+      raise ConfigError(f'--config.specs.paths: {len({t.server for t in ingest.tools})} server(s) are too few to hold some out for the test')
+  simulators = {name: Simulator(getattr(splits, name), name) for name in splitting.SPLITS if getattr(splits, name)}
+  claim(workdir, settings)
+  return Context(settings, workdir, ingest, splits, tokenizer, shape, simulators)
+
+
+def model_folder(settings: Settings) -> pathlib.Path:
+  """Where tokenizer and shape come from."""
+  name = settings.model.path or settings.model.tokenizer
+  return SHIPPED if name == TINY else pathlib.Path(name)
+
+
+def base_params(context: Context) -> decoder.Params:
+  """The policy before any training: the checkpoint's weights, or random ones if no checkpoint is named."""
+  if not context.settings.model.path:
+    return decoder.init(context.decoder, seeds.derive(context.settings.seed, 'weights') % 2**31)
+  return huggingface.load(model_folder(context.settings), context.decoder)
+
+
+def _offerable(tools: tuple[Tool, ...], settings: Settings) -> tuple[Tool, ...]:
+  """The tools of the servers in use, compacted so that a task's worth of them takes at most half of the context."""
+  servers = sorted({t.server for t in tools})
+  if settings.specs.servers and len(servers) > settings.specs.servers:
+    chosen = set(seeds.rng(settings.seed, 'servers').sample(servers, settings.specs.servers))
+    tools = tuple(t for t in tools if t.server in chosen)
+  limit = int(settings.sampling.context / 2 / settings.synthesis.offered[1] * CHARS_PER_TOKEN)
+  return tuple(specs.compact(t, limit) for t in tools)
+
+
+def claim(workdir: pathlib.Path, settings: Settings) -> None:
+  """Writes the config into a new run folder, or checks that the folder belongs to this config.
+
+  `stages` may differ from call to call; everything else defines the run. Raises ConfigError naming what differs.
+  """
+  wanted = types.to_json(dataclasses.replace(settings, stages=()))
+  path = workdir / 'config.json'
+  if not path.exists():
+    manifest.write_bytes(path, manifest.readable(wanted))
+    return
+  try:
+    found = json.loads(path.read_text())
+  except ValueError as e:
+    raise ConfigError(f'{path} is damaged ({e}); use a new --workdir') from e
+  wanted = json.loads(json.dumps(wanted))
+  if found != wanted:
+    names = ', '.join(f'{k} (there {a!r}, here {b!r})' for k, a, b in _differences(found, wanted, ''))
+    raise ConfigError(f'{workdir} belongs to a run with another config: {names}. Use a new --workdir, or the config of that run.')
+
+
+def _differences(a, b, prefix: str):
+  if not (isinstance(a, dict) and isinstance(b, dict)):
+    if a != b:
+      yield prefix, a, b
+    return
+  for key in sorted({*a, *b}):
+    yield from _differences(a.get(key), b.get(key), f'{prefix}.{key}' if prefix else key)

@@ -1,0 +1,57 @@
+"""Conversations of a context: who plays whom, with which tools and limits."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+
+from inftool_jax.agents.assistant import ScriptedAssistant
+from inftool_jax.agents.policy import PolicyAssistant
+from inftool_jax.agents.user import ScriptedUser
+from inftool_jax.loop.context import Context
+from inftool_jax.loop.log import Progress
+from inftool_jax.play.conversation import play
+from inftool_jax.play.many import Play, play_many
+from inftool_jax.servers.simulator import Simulator
+from inftool_jax.types import SampleParams, Sampler, Task, Trajectory
+
+
+def scripted(context: Context, split: str, seed: int) -> Play:
+  """The gold solution played by the scripted assistant."""
+  server = context.simulators[split]
+
+  async def one(task: Task, sample: int) -> Trajectory:
+    assistant = ScriptedAssistant(task, seed)
+    return await play(task, assistant, ScriptedUser(task), server, context.tokenizer, context.limits, sample, seed)
+
+  return one
+
+
+def policy(context: Context, sampler: Sampler, server: Simulator, seed: int, temperature: float, reward: str) -> Play:
+  """The policy at `temperature`; `seed` is this rollout's."""
+  params = SampleParams(seed=0, max_new_tokens=context.limits.max_new_tokens, temperature=temperature)
+
+  async def one(task: Task, sample: int) -> Trajectory:
+    assistant = PolicyAssistant(sampler, context.tokenizer, params, f'{task.id}/{sample}')
+    return await play(task, assistant, ScriptedUser(task), server, context.tokenizer, context.limits, sample, seed, reward)
+
+  return one
+
+
+def play_all(name: str, tasks: Sequence[Task], samples: int, one: Play, concurrency: int) -> list[Trajectory]:
+  """Plays all of it with a progress line every few seconds."""
+  progress = Progress(name, 'conversations', len(tasks) * samples, time.monotonic())
+
+  def report(done: int, total: int, outcomes: Mapping[str, int]) -> None:
+    progress.at(done, ' '.join(f'{k} {v}' for k, v in outcomes.items() if k != 'completed'))
+
+  return asyncio.run(play_many(tasks, samples, one, concurrency, report))
+
+
+def fits(context: Context, task: Task) -> bool:
+  """Whether the task's first prompt leaves room for a few turns; what does not fit is counted by the caller."""
+  from inftool_jax.types import Message
+
+  prompt = context.tokenizer.prompt([Message('user', task.scenario.opening)], task.tools)
+  return len(prompt) + 3 * context.limits.max_new_tokens <= context.limits.max_tokens

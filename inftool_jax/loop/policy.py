@@ -1,0 +1,49 @@
+"""A stage's policy on disk: checkpoints on the way, the parameters at its end."""
+
+from __future__ import annotations
+
+import pathlib
+import time
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+
+from inftool_jax.data import manifest
+from inftool_jax.errors import CheckpointError
+from inftool_jax.loop.context import Context
+from inftool_jax.models import decoder
+from inftool_jax.training import checkpoint, step
+from inftool_jax.types import JSON
+
+CHECKPOINTS = 'checkpoints'  # states on the way, with optimizer
+FINAL = 'policy'  # parameters at the end of the stage
+
+T = TypeVar('T')
+
+
+def resume(folder: pathlib.Path, fresh: step.State) -> tuple[step.State, int, JSON]:
+  """(state, updates done, position): the newest whole checkpoint of an interrupted stage, or `fresh`."""
+  restored = checkpoint.restore(folder / CHECKPOINTS, fresh)
+  # A copy, because the first update donates the state and the caller's parameters must outlive it.
+  if restored is None:
+    return jax.tree.map(jnp.copy, fresh), 0, None
+  return restored.state, restored.step, restored.position
+
+
+def commit(context: Context, stage: str, params: decoder.Params, counts: dict[str, int], inputs: dict[str, str], started: float, files=()):
+  """Saves the final parameters and finishes the stage; the manifest's inputs chain stages together by content."""
+  folder = context.folder(stage)
+  with checkpoint.Checkpointer(folder / FINAL, keep=1) as saver:
+    saver.save(0, params, 0, None)
+  facts = folder / 'policy.json'
+  manifest.write_bytes(facts, manifest.readable({'params_hash': checkpoint.params_hash(params), 'parameters': context.decoder.parameters}))
+  return manifest.commit(folder, stage, [facts, *files], counts, inputs, time.monotonic() - started)
+
+
+def load(folder: pathlib.Path, like: decoder.Params) -> decoder.Params:
+  """The parameters at the end of a finished stage. Raises CheckpointError if they are damaged."""
+  restored = checkpoint.restore(folder / FINAL, like)
+  if restored is None:
+    raise CheckpointError(f'{folder / FINAL} is missing although the stage is finished; delete {folder} to have it made again')
+  return jax.tree.map(jnp.asarray, restored.state)

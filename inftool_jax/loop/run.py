@@ -1,0 +1,147 @@
+"""The run: stages in order, each taken up where it stopped, the policy handed from one to the next."""
+
+from __future__ import annotations
+
+import pathlib
+import shutil
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from inftool_jax import specs
+from inftool_jax.data import manifest
+from inftool_jax.errors import ConfigError
+from inftool_jax.loop import context as contexts
+from inftool_jax.loop import evaluating, rounds, sft, summary, synthesise
+from inftool_jax.loop.context import Context
+from inftool_jax.loop.log import say
+from inftool_jax.models import decoder, huggingface
+from inftool_jax.report import tables
+from inftool_jax.sampling.sampler import BatchedSampler
+from inftool_jax.settings import parse
+from inftool_jax.specs import splitting
+
+FINAL_MODEL = 'model'  # the last policy as a Hugging Face folder
+
+
+def run(config: Mapping[str, Any], workdir: str | pathlib.Path) -> None:
+  """Runs the configured stages in `workdir`; a stage that is done already is only verified.
+
+  Raises:
+    InftoolError: something the user can act on, told in one message.
+  """
+  settings = parse(config)
+  started = time.monotonic()
+  context = contexts.prepare(settings, workdir)
+  _introduce(context)
+  if summary.finished(context):
+    say(f'This run is finished; its report is {context.workdir / "report.html"}. Use a new --workdir for another run.')
+    return
+  runner = _Runner(context)
+  runner.run()
+  say(f'\n{tables.duration(time.monotonic() - started)} in all; the report is {context.workdir / "report.html"}')
+
+
+class _Runner:
+  """The chain of stages. `self._inputs` names the content each stage is made from: the hash of the stage before it."""
+
+  def __init__(self, context: Context):
+    self._context = context
+    self._wanted = context.settings.stages
+    self._inputs: dict[str, str] = {}
+    self._params: decoder.Params = contexts.base_params(context)
+    self._sampler: BatchedSampler | None = None
+
+  @property
+  def sampler(self) -> BatchedSampler:
+    if self._sampler is None:
+      self._sampler = BatchedSampler(self._params, self._context.decoder, self._context.sampler)
+      self._sampler.warm_up()
+    return self._sampler
+
+  def run(self) -> None:
+    context = self._context
+    file = evaluating.frozen(context) if 'evaluate' in self._wanted else None
+    summary.baselines(context, file)
+    if 'synthesise' in self._wanted:
+      self._ended(synthesise.STAGE, synthesise.run(context, self._inputs))
+    self._evaluate('base', file)
+    if 'sft' in self._wanted:
+      if not context.settings.sft.checkpoint:
+        self._needs(synthesise.STAGE)
+      self._params, done = sft.run(context, self._params, self._inputs)
+      self._ended(sft.STAGE, done)
+      self._evaluate('sft', file)
+    if 'rounds' in self._wanted:
+      self._needs(sft.STAGE)
+      self._params = contexts_policy(context, sft.STAGE, self._params)
+      for number in range(1, context.settings.rounds.count + 1):
+        self._round(number, file)
+    self._export()
+    summary.write(context, file)
+
+  def _round(self, number: int, file) -> None:
+    context = self._context
+    stage = f'round_{number}'
+    if context.settings.rounds.arm == 'loop':
+      name = f'{stage}_probe'
+      self._ended(name, evaluating.probe_policy(context, name, number, self._params, self.sampler, self._inputs))
+    self._params, done = rounds.run(context, stage, number, self._params, self.sampler, self._inputs)
+    self._ended(stage, done)
+    self._evaluate(stage, file)
+
+  def _evaluate(self, stage: str, file) -> None:
+    if file is None:
+      return
+    name = f'evaluation_{stage}'
+    done = evaluating.evaluate_policy(self._context, name, self._params, file, self.sampler, self._inputs)
+    summary.told(self._context, name, done)
+    summary.write(self._context, file)
+
+  def _ended(self, stage: str, done: manifest.StageManifest) -> None:
+    self._inputs = {'previous stage': done.content_hash}
+    summary.told(self._context, stage, done)
+
+  def _needs(self, stage: str) -> None:
+    """Reads the chain up to a stage that an earlier call of this run has finished."""
+    done = manifest.find(self._context.folder(stage))
+    if done is None:
+      raise ConfigError(f"{self._context.workdir} has no finished stage '{stage}', which the later ones need; add it to --config.stages")
+    self._inputs = {'previous stage': done.content_hash}
+
+  def _export(self) -> None:
+    """The last policy, as a folder that transformers and this program load."""
+    folder = self._context.workdir / FINAL_MODEL
+    home = contexts.model_folder(self._context.settings)
+    tokenizer = self._context.tokenizer
+    huggingface.save(folder, self._params, self._context.decoder, eos=tokenizer.end_of_turn, pad=tokenizer.pad_id)
+    for name in ('tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja', 'generation_config.json'):
+      if (home / name).exists():
+        shutil.copyfile(home / name, folder / name)
+
+
+def contexts_policy(context: Context, stage: str, like: decoder.Params) -> decoder.Params:
+  """The policy at the end of a finished stage."""
+  from inftool_jax.loop import policy
+
+  return policy.load(context.folder(stage), like)
+
+
+def _introduce(context: Context) -> None:
+  s = context.settings
+  ingest, splits = context.ingest, context.splits
+  sizes = ', '.join(f'{name} {len({t.server for t in part})} servers / {len(part)} tools' for name, part in _parts(splits))
+  formats = ', '.join(sorted({c.format for c in ingest.read if c.format}))
+  size = f'{context.decoder.parameters / 1e6:.1f} M parameters'
+  say(f'inftool_jax  preset {s.preset}  seed {s.seed}  policy {size}  run folder {context.workdir}')
+  say(f'specifications: {len(ingest.tools)} tools from {len(ingest.read)} files ({formats}); {sizes}')
+  if ingest.problems:
+    say(f'  {len(ingest.problems)} places could not be read and were skipped; the first: {_problem(ingest.problems[0])}')
+
+
+def _parts(splits: specs.Splits):
+  return ((name, getattr(splits, name)) for name in splitting.SPLITS)
+
+
+def _problem(problem) -> str:
+  return f'{problem.file}{" " + problem.pointer if problem.pointer else ""}: {problem.reason}'

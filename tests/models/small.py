@@ -1,0 +1,42 @@
+"""Decoders small enough for a test, with weights whose every part matters (biases and norms are not at their start values)."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from inftool_jax.models import decoder
+from inftool_jax.models.config import DecoderConfig
+
+CONFIG = DecoderConfig(
+  vocab=97, layers=2, dim=32, heads=4, kv_heads=2, head_dim=8, ffn=48, rope_theta=10_000.0, norm_eps=1e-6, tied=False, context=512
+)
+TIED = dataclasses.replace(CONFIG, tied=True)
+
+
+def weights(config: DecoderConfig, seed: int = 0) -> decoder.Params:
+  """Random parameters that keep activations near unit size and make logits of a few nats."""
+  rng = np.random.default_rng(seed)
+
+  def leaf(path: tuple, like: jax.ShapeDtypeStruct) -> jax.Array:
+    name, noise = path[-1].key, rng.normal(size=like.shape)
+    if name.endswith('norm'):
+      value = 1 + 0.2 * noise
+    elif name.endswith('_bias'):
+      value = 0.3 * noise
+    else:
+      value = noise * (0.3 if name in ('embed', 'head') else like.shape[-2] ** -0.5)
+    return jnp.asarray(value, like.dtype)
+
+  return jax.tree_util.tree_map_with_path(leaf, decoder.abstract(config))
+
+
+def same_bits(a: decoder.Params, b: decoder.Params) -> bool:
+  """Whether two trees hold the same values of the same type, bit for bit."""
+  if jax.tree.structure(a) != jax.tree.structure(b):
+    return False
+  pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+  return all(x.dtype == y.dtype and np.asarray(x).tobytes() == np.asarray(y).tobytes() for x, y in pairs)

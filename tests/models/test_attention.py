@@ -1,0 +1,129 @@
+"""Who sees whom: segments and parents in training rows, slots and positions in the cache."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from inftool_jax.models import attention
+from inftool_jax.models.attention import KVCache
+
+H, K, E = 4, 2, 8
+
+
+def _qkv(B: int, T: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  rng = np.random.default_rng(seed)
+  return tuple(rng.normal(size=(B, T, heads, E)).astype(np.float32) for heads in (H, K, K))  # type: ignore[return-value]
+
+
+def _expected(q: np.ndarray, k: np.ndarray, v: np.ndarray, visible: np.ndarray) -> np.ndarray:
+  """float64 attention [T, H, E] of one row; `visible` [T, S] says which keys each query sees."""
+  out = np.zeros(q.shape)
+  for t in range(q.shape[0]):
+    for h in range(H):
+      keys, values = k[visible[t], h // (H // K)], v[visible[t], h // (H // K)]
+      scores = keys.astype(np.float64) @ q[t, h] / np.sqrt(E)
+      e = np.exp(scores - scores.max())
+      out[t, h] = (e / e.sum()) @ values
+  return out
+
+
+SEGMENTS = np.array([[1, 1, 1, 2, 2, 3, 3, 3, 0, 0], [1, 1, 2, 2, 2, 2, 0, 0, 0, 0], [0] * 10], np.int32)
+PARENTS = np.array([[-1, -1, -1, 1, 1, 1, 1, 1, -1, -1], [-1] * 10, [-1] * 10], np.int32)
+# By hand, row 0: columns each column sees. Segments 2 and 3 see their parent 1 and themselves, never each other.
+SEEN_IN_ROW_0 = [{0}, {0, 1}, {0, 1, 2}, {0, 1, 2, 3}, {0, 1, 2, 3, 4}, {0, 1, 2, 5}, {0, 1, 2, 5, 6}, {0, 1, 2, 5, 6, 7}]
+SEEN_IN_ROW_1 = [{0}, {0, 1}, {2}, {2, 3}, {2, 3, 4}, {2, 3, 4, 5}]
+
+
+def test_a_token_sees_the_past_of_its_own_segment_and_of_its_parent() -> None:
+  q, k, v = _qkv(3, 10)
+  out, cache = attention.segment_attention(SEGMENTS, PARENTS)(0, q, k, v, ())
+  assert cache == () and out.shape == q.shape
+  for row, seen in ((0, SEEN_IN_ROW_0), (1, SEEN_IN_ROW_1)):
+    visible = np.array([[column in columns for column in range(10)] for columns in seen])
+    n = len(seen)
+    np.testing.assert_allclose(out[row, :n], _expected(q[row, :n], k[row], v[row], visible), atol=1e-5)
+
+
+def test_what_is_not_seen_does_not_change_a_bit() -> None:
+  q, k, v = _qkv(3, 10)
+  attend = attention.segment_attention(SEGMENTS, PARENTS)
+  before = attend(0, q, k, v, ())[0]
+  for hidden in (3, 4, 8, 9):  # segment 2 and padding, seen from segment 3 in row 0
+    k[0, hidden], v[0, hidden] = 1e4, -1e4
+  after = attend(0, q, k, v, ())[0]
+  np.testing.assert_array_equal(after[0, 5:8], before[0, 5:8])
+  np.testing.assert_array_equal(after[1:], before[1:])
+  assert (after[0, 3:5] != before[0, 3:5]).any()
+
+
+def test_padding_is_finite_forward_and_backward() -> None:
+  q, k, v = _qkv(3, 10)
+  attend = attention.segment_attention(SEGMENTS, PARENTS)
+  out, grads = jax.value_and_grad(lambda *qkv: (attend(0, *qkv, ())[0] ** 2).sum(), argnums=(0, 1, 2))(q, k, v)
+  assert np.isfinite(out) and all(np.isfinite(g).all() for g in grads)
+  assert np.isfinite(attend(0, q, k, v, ())[0][2]).all()  # a row of padding only
+
+
+SLOTS, LENGTH, BLOCK = 3, 16, 4
+
+
+def _pool(fill: float) -> KVCache:
+  shape = (2, SLOTS, K, LENGTH, E)  # two layers
+  return KVCache(jnp.full(shape, fill), jnp.full(shape, fill))
+
+
+@jax.jit
+def _feed(layer, slot, start, q, k, v, cache: KVCache) -> tuple[jax.Array, KVCache]:
+  return attention.cached_attention(slot[None], start[None], BLOCK)(layer, q, k, v, cache)
+
+
+@jax.jit
+def _step(starts, q, k, v, cache: KVCache) -> tuple[jax.Array, KVCache]:
+  """Decode: every slot is a row."""
+  return attention.cached_attention(None, starts, BLOCK)(0, q, k, v, cache)
+
+
+def _chunks(q, k, v, slot: int, sizes: list[int], cache: KVCache, layer: int = 1) -> tuple[np.ndarray, KVCache]:
+  """Feeds one sequence to a slot, chunk by chunk."""
+  outs, start = [], 0
+  for size in sizes:
+    part = slice(start, start + size)
+    out, cache = _feed(layer, jnp.int32(slot), jnp.int32(start), q[:, part], k[:, part], v[:, part], cache)
+    outs.append(out)
+    start += size
+  return np.concatenate(outs, axis=1), cache
+
+
+def test_chunks_through_the_cache_are_causal_attention_whatever_the_cache_held() -> None:
+  q, k, v = _qkv(1, 11)
+  expected = _expected(q[0], k[0], v[0], np.tri(11, dtype=bool))
+  for sizes in ([11], [5, 6], [5, 1, 5], [1] * 11):
+    clean, _ = _chunks(q, k, v, 2, sizes, _pool(0.0))
+    dirty, cache = _chunks(q, k, v, 2, sizes, _pool(123.0))
+    np.testing.assert_allclose(clean[0], expected, atol=1e-5)
+    np.testing.assert_array_equal(dirty, clean)
+    for pool, new in zip(cache, (k, v), strict=True):
+      np.testing.assert_array_equal(pool[1, 2, :, :11], new[0].transpose(1, 0, 2))
+      assert (pool[0] == 123).all() and (pool[1, :2] == 123).all() and (pool[1, 2, :, 11:] == 123).all()
+
+
+def test_blocks_that_a_longer_neighbor_needs_do_not_change_a_row() -> None:
+  q, k, v = _qkv(SLOTS, 1)
+  rng = np.random.default_rng(3)
+  pool = KVCache(*(jnp.asarray(rng.normal(size=(2, SLOTS, K, LENGTH, E)), jnp.float32) for _ in range(2)))
+  short = _step(jnp.array([2, 1, 0]), q, k, v, pool)[0]
+  long = _step(jnp.array([2, 15, 0]), q, k, v, pool)[0]
+  for row in (0, 2):
+    np.testing.assert_array_equal(short[row], long[row])
+  assert (short[1] != long[1]).any()
+
+
+def test_a_decode_step_writes_each_row_at_its_own_position() -> None:
+  q, k, v = _qkv(SLOTS, 1)
+  _, cache = _step(jnp.array([4, 0, 9]), q, k, v, _pool(7.0))
+  for slot, position in enumerate([4, 0, 9]):
+    np.testing.assert_array_equal(cache.k[0, slot, :, position], k[slot, 0])
+    np.testing.assert_array_equal(cache.v[0, slot, :, position], v[slot, 0])
+  assert (np.asarray(cache.k[0]) != 7).any(axis=(1, 3)).sum() == SLOTS and (cache.k[1] == 7).all()

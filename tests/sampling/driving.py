@@ -1,0 +1,82 @@
+"""Requests to a real sampler over a small decoder, and the learner's opinion of what it sampled."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+
+from inftool_jax.sampling.programs import SamplerConfig
+from inftool_jax.sampling.sampler import BatchedSampler
+from inftool_jax.training import step
+from inftool_jax.types import Sample, SampleParams
+from tests.models.small import CONFIG
+
+# 64 slots and 4 x 16 prefill rows: the fewest for which a row's bits do not depend on its place (see SamplerConfig).
+SIZES = SamplerConfig(slots=64, context=400, prefill_rows=4, prefill_chunk=16, decode_steps=4)
+SCORED = 64  # columns of a scored row
+
+T = TypeVar('T')
+
+
+@dataclasses.dataclass(frozen=True)
+class Ask:
+  """One request; `session` is chosen by the test."""
+
+  tokens: tuple[int, ...]
+  params: SampleParams
+
+
+def prompt(seed: int, length: int) -> tuple[int, ...]:
+  return tuple(np.random.default_rng([seed, length]).integers(0, CONFIG.vocab, length).tolist())
+
+
+def ask(seed: int, length: int, new: int = 8, **params: Any) -> Ask:
+  return Ask(prompt(seed, length), SampleParams(seed=seed * 0x1_0000_0001 + 17, max_new_tokens=new, **params))
+
+
+async def answer(sampler: BatchedSampler, request: Ask, session: str, wait: int = 0, keep: bool = False) -> Sample:
+  """The request's sample, asked for `wait` turns of the event loop later."""
+  for _ in range(wait):
+    await asyncio.sleep(0)
+  try:
+    return await sampler.sample(request.tokens, request.params, session)
+  finally:
+    if not keep:
+      sampler.release(session)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+  """A hanging sampler fails its test instead of stopping all of them."""
+  return asyncio.run(asyncio.wait_for(work, 60))
+
+
+def one_by_one(sampler: BatchedSampler, requests: Sequence[Ask]) -> list[Sample]:
+  """Each request alone in the sampler, nothing left of the one before."""
+
+  async def all_of_them() -> list[Sample]:
+    out = []
+    for i, request in enumerate(requests):
+      sampler.update(sampler._params, sampler.version)
+      out.append(await answer(sampler, request, f'alone {i}'))
+    return out
+
+  return run(all_of_them())
+
+
+@jax.jit
+def _score(params, tokens_RxT: np.ndarray, segments_RxT: np.ndarray) -> jax.Array:
+  positions = np.broadcast_to(np.arange(SCORED, dtype=np.int32), tokens_RxT.shape)
+  return step.score(params, (tokens_RxT, segments_RxT, np.full_like(positions, -1), positions), CONFIG)
+
+
+def learners(params, sequences: Sequence[Sequence[int]]) -> list[np.ndarray]:
+  """The learner's log-probability of every token of each sequence, by `training.step.score`."""
+  tokens, segments = np.zeros((2, len(sequences), SCORED), np.int32)
+  for row, sequence in enumerate(sequences):
+    tokens[row, : len(sequence)], segments[row, : len(sequence)] = sequence, 1
+  return [np.asarray(logp[: len(sequence)]) for logp, sequence in zip(_score(params, tokens, segments), sequences, strict=True)]

@@ -1,0 +1,336 @@
+"""The sampler: the learner's distribution, the same bits in any company, and nothing left of old weights."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import random
+
+import jax
+import numpy as np
+import pytest
+
+from inftool_jax.sampling import programs
+from inftool_jax.sampling.programs import SamplerConfig
+from inftool_jax.sampling.sampler import BatchedSampler
+from inftool_jax.types import Sample, SampleParams
+from tests.models.small import CONFIG, weights
+from tests.sampling.driving import SIZES, Ask, answer, ask, learners, one_by_one, prompt, run
+
+
+async def _conversation(sampler: BatchedSampler, name: int, turns: int = 3) -> tuple[list[int], dict[int, float]]:
+  """All tokens of a multi-turn conversation, and the sampler's log-probability of each position it sampled."""
+  tokens, logp = list(prompt(name, 3 + 2 * name)), {}
+  for turn in range(turns):
+    sample = await sampler.sample(tokens, SampleParams(seed=100 * name + turn, max_new_tokens=7), f'talk {name}')
+    logp |= {len(tokens) + i: p for i, p in enumerate(sample.logprobs)}
+    tokens += [*sample.tokens, *prompt(1000 + name, 1 + (name + turn) % 5)]  # the user's next words
+  sampler.release(f'talk {name}')
+  return tokens, logp
+
+
+def _assert_same(a: list[Sample], b: list[Sample]) -> None:
+  """Bit for bit: tokens, log-probabilities, finish."""
+  for one, other in zip(a, b, strict=True):
+    assert (one.tokens, one.finish) == (other.tokens, other.finish)
+    np.testing.assert_array_equal(np.array(one.logprobs), np.array(other.logprobs))
+
+
+# --- Invariant 3: one distribution for sampler and learner ---
+
+
+def test_log_probabilities_are_the_learners_over_several_turns(sampler: BatchedSampler, params) -> None:
+  async def talks():
+    return await asyncio.gather(*(_conversation(sampler, name) for name in range(8)))
+
+  before = sampler.prefilled_tokens
+  played = run(talks())
+  for (_, sampled), learner in zip(played, learners(params, [tokens for tokens, _ in played]), strict=True):
+    assert len(sampled) == 21
+    np.testing.assert_allclose(list(sampled.values()), learner[list(sampled)], atol=1e-4, rtol=0)
+    assert np.ptp(learner[list(sampled)]) > 1  # a distribution, not a constant
+  # A turn prefills what came after the tokens in the cache (all but the last sampled one), and nothing twice.
+  read = sum(len(prompt(n, 3 + 2 * n)) - 1 + sum(1 + (n + turn) % 5 for turn in range(2)) for n in range(8))
+  assert sampler.prefilled_tokens - before == read
+
+
+def test_a_conversation_that_is_told_differently_is_read_again(sampler: BatchedSampler) -> None:
+  async def rewritten() -> Sample:
+    first = ask(1, 12)
+    await answer(sampler, first, 'talk', keep=True)
+    return await answer(sampler, ask(2, 40), 'talk')
+
+  changed = run(rewritten())
+  _assert_same([changed], one_by_one(sampler, [ask(2, 40)]))
+
+
+# --- Invariant 4: the same request gives the same bits in any company ---
+
+MIXED = [
+  ask(1, 1),
+  ask(2, 17, new=13),
+  ask(3, 48, temperature=0.7),
+  ask(4, 33, temperature=0.0),
+  ask(5, 20, top_p=0.8),
+  ask(6, 300, new=21),  # beyond one block of the cache
+]
+
+
+@pytest.fixture(scope='module')
+def alone(warm: BatchedSampler, params) -> list[Sample]:
+  warm.update(params, 0)
+  return one_by_one(warm, MIXED)
+
+
+def _crowd(seed: int) -> list[Ask]:
+  """64 requests, `MIXED` among them, no two alike."""
+  rng = random.Random(seed)
+  fillers = [
+    ask(100 + i, rng.randint(1, 70), new=rng.randint(1, 24), temperature=rng.choice([0.0, 0.6, 1.0]), top_p=rng.choice([0.5, 1.0]))
+    for i in range(64 - len(MIXED))
+  ]
+  return [*MIXED, *fillers]
+
+
+@pytest.mark.parametrize('seed', [0, 1])
+def test_alone_or_among_64_in_any_order_of_arrival(sampler: BatchedSampler, alone: list[Sample], seed: int) -> None:
+  rng, crowd = random.Random(seed), _crowd(seed)
+  arrival = rng.sample(range(64), 64)
+
+  async def together() -> dict[int, Sample]:
+    samples = await asyncio.gather(*(answer(sampler, crowd[i], f'{i}', wait=rng.randint(0, 60)) for i in arrival))
+    return dict(zip(arrival, samples))
+
+  samples = run(together())
+  _assert_same([samples[i] for i in range(len(MIXED))], alone)
+
+
+def test_in_another_slot_and_another_prefill_row(sampler: BatchedSampler, alone: list[Sample]) -> None:
+  async def behind_others() -> list[Sample]:
+    await asyncio.gather(*(answer(sampler, ask(200 + i, 5, new=1), f'held {i}', keep=True) for i in range(41)))
+    # Three rows of the prefill program go to others, so each comes last in it.
+    out = []
+    for i, request in enumerate(MIXED):
+      others = [answer(sampler, ask(300 + 3 * i + k, 30, new=2), f'other {k}') for k in range(3)]
+      out.append((await asyncio.gather(*others, answer(sampler, request, f'late {i}')))[-1])
+    return out
+
+  _assert_same(run(behind_others()), alone)
+
+
+def test_in_a_slot_that_others_used(sampler: BatchedSampler, alone: list[Sample]) -> None:
+  async def after_others() -> list[Sample]:
+    await asyncio.gather(*(answer(sampler, ask(400 + i, 90, new=30), f'gone {i}') for i in range(64)))
+    return [await answer(sampler, request, f'next {i}') for i, request in enumerate(MIXED)]
+
+  _assert_same(run(after_others()), alone)
+
+
+def test_a_new_session_does_not_build_on_what_another_left_in_its_slot() -> None:
+  # One query head per key head: here XLA gives a token decoded one by one other bits than the same token prefilled.
+  config = dataclasses.replace(CONFIG, kv_heads=CONFIG.heads)
+  sampler = BatchedSampler(weights(config), config, dataclasses.replace(SIZES, context=200))
+  opening = ask(1, 40, new=50)
+
+  async def continued() -> tuple[Ask, Sample]:
+    first = await answer(sampler, opening, 'one')
+    request = Ask((*opening.tokens, *first.tokens, 5, 6, 7), SampleParams(seed=3, max_new_tokens=12))
+    return request, await answer(sampler, request, 'another')
+
+  request, sample = run(continued())
+  _assert_same([sample], one_by_one(sampler, [request]))
+
+
+def test_with_and_without_a_shared_prompt(sampler: BatchedSampler) -> None:
+  group = [dataclasses.replace(ask(7, 45), params=SampleParams(seed=i, max_new_tokens=9)) for i in range(10)]
+  separate = one_by_one(sampler, group)
+  assert len({s.tokens for s in separate}) > 1
+  sampler.update(sampler._params, sampler.version)
+  before = sampler.prefilled_tokens
+
+  async def together() -> list[Sample]:
+    return await asyncio.gather(*(answer(sampler, request, f'member {i}') for i, request in enumerate(group)))
+
+  _assert_same(run(together()), separate)
+  assert sampler.prefilled_tokens - before == 44  # the prompt was read once
+
+
+def test_more_sessions_than_slots_wait_and_all_finish_the_same(sampler: BatchedSampler) -> None:
+  async def talks(names: list[int]):
+    return await asyncio.gather(*(_conversation(sampler, n, turns=2) for n in names))
+
+  many = [n % 15 for n in range(150)]
+  unique = {n: i for i, n in enumerate(many)}
+  # A session is one conversation: those with one name run one after another, different names side by side.
+
+  async def queued():
+    results: list = [None] * len(many)
+
+    async def named(position: int, name: int) -> None:
+      sampler_session = f'{position}'
+      tokens, logp = list(prompt(name, 3 + 2 * name)), {}
+      for turn in range(2):
+        sample = await sampler.sample(tokens, SampleParams(seed=100 * name + turn, max_new_tokens=7), sampler_session)
+        logp |= {len(tokens) + i: p for i, p in enumerate(sample.logprobs)}
+        tokens += [*sample.tokens, *prompt(1000 + name, 1 + (name + turn) % 5)]
+      sampler.release(sampler_session)
+      results[position] = tokens, logp
+
+    await asyncio.gather(*(named(i, n) for i, n in enumerate(many)))
+    return results
+
+  results = run(queued())
+  sampler.update(sampler._params, sampler.version)
+  expected = run(talks(sorted(unique)))
+  for position, name in enumerate(many):
+    assert results[position] == expected[name]
+
+
+# --- Weights ---
+
+
+def test_new_weights_answer_under_their_version_and_old_keys_are_never_used(sampler: BatchedSampler, params) -> None:
+  request, other = ask(9, 30, temperature=0.0), jax.tree.map(lambda x: x * 1.1, params)
+  fresh = one_by_one(sampler, [request])[0]
+
+  async def across_versions() -> tuple[Sample, Sample, Sample]:
+    old = await answer(sampler, request, 'kept', keep=True)
+    longer = Ask((*request.tokens, *old.tokens, 1, 2), request.params)
+    sampler.update(other, 7)
+    new = await answer(sampler, longer, 'kept', keep=True)  # the slot holds these tokens' keys, of the old weights
+    sampler.update(params, 8)
+    return old, new, await answer(sampler, request, 'kept')
+
+  old, new, again = run(across_versions())
+  assert (old.version, new.version, again.version) == (0, 7, 8)
+  sampler.update(other, 9)
+  longer = Ask((*request.tokens, *old.tokens, 1, 2), request.params)
+  _assert_same([new], one_by_one(sampler, [longer]))
+  _assert_same([old, again], [fresh, fresh])
+  assert one_by_one(sampler, [request])[0].logprobs != fresh.logprobs
+
+
+def test_weights_do_not_change_under_a_request(sampler: BatchedSampler, params) -> None:
+  async def interrupted() -> list[Sample]:
+    tasks = [asyncio.create_task(answer(sampler, ask(i, 10, new=20), f'{i}')) for i in range(66)]  # two of them wait
+    for _ in range(30):
+      await asyncio.sleep(0)
+      if not all(t.done() for t in tasks):
+        with pytest.raises(RuntimeError, match='under way'):
+          sampler.update(params, 1)
+    return await asyncio.gather(*tasks)
+
+  assert {s.version for s in run(interrupted())} == {0}
+  sampler.update(params, 1)
+
+
+# --- Invariant 8: three programs ---
+
+
+def test_three_compilations_whatever_is_asked_and_wherever_weights_come_from(sampler: BatchedSampler, params) -> None:
+  async def crowded() -> None:
+    await asyncio.gather(*(answer(sampler, request, f'{i}') for i, request in enumerate(_crowd(5))))
+    await asyncio.gather(*(answer(sampler, ask(1, 30), f'same {i}') for i in range(3)))
+
+  run(crowded())
+  assert sampler.compilations == 3
+  origins = {
+    'computed': jax.jit(lambda p: jax.tree.map(lambda x: x * 1.0, p))(params),
+    'restored to a device': jax.device_put(params, jax.devices()[0]),
+    'numpy': jax.tree.map(np.asarray, params),
+  }
+  for version, (origin, same) in enumerate(origins.items()):
+    sampler.update(same, version)
+    run(crowded())
+    assert sampler.compilations == 3, origin
+
+
+# --- Ends of a turn ---
+
+
+def test_a_stop_id_ends_the_turn_and_belongs_to_it(sampler: BatchedSampler) -> None:
+  free = one_by_one(sampler, [ask(11, 20, new=30)])[0]
+  assert (free.finish, len(free.tokens), len(free.logprobs)) == ('length', 30, 30)
+  stop = free.tokens[10]
+  end = free.tokens.index(stop) + 1
+  unused = next(t for t in range(CONFIG.vocab) if t not in free.tokens)
+  stopped = one_by_one(sampler, [ask(11, 20, new=30, stop=(unused, stop))])[0]
+  assert stopped.finish == 'stop' and stopped.tokens == free.tokens[:end] and stopped.logprobs == free.logprobs[:end]
+
+
+def test_a_stop_id_as_the_very_last_token_is_a_stop(sampler: BatchedSampler) -> None:
+  free = one_by_one(sampler, [ask(12, 20, new=6)])[0]
+  last = one_by_one(sampler, [ask(12, 20, new=free.tokens.index(free.tokens[5]) + 1, stop=(free.tokens[5],))])[0]
+  assert last.finish == 'stop'
+
+
+def test_the_greedy_path_is_the_best_token_each_time(sampler: BatchedSampler, params) -> None:
+  request = ask(13, 20, new=12, temperature=0.0)
+  greedy = one_by_one(sampler, [request])[0]
+  for i, token in enumerate(greedy.tokens):
+    prefix = [*request.tokens, *greedy.tokens[:i]]
+    others = [[*prefix, t] for t in (token, *range(0, CONFIG.vocab, 7))]
+    best, *rest = (logp[-1] for logp in learners(params, others))
+    assert best == pytest.approx(greedy.logprobs[i], abs=1e-4) and best >= max(rest) - 1e-4
+
+
+@pytest.mark.parametrize(('length', 'new', 'expected'), [(395, 50, 5), (399, 50, 1), (400, 50, 0), (500, 50, 0), (10, 0, 0), (10, 1, 1)])
+def test_max_new_tokens_and_the_context_bound_a_turn(sampler: BatchedSampler, length: int, new: int, expected: int) -> None:
+  sample = one_by_one(sampler, [ask(14, length, new=new)])[0]
+  assert (len(sample.tokens), len(sample.logprobs), sample.finish) == (expected, expected, 'length')
+
+
+def test_a_conversation_that_fills_its_context_ends(sampler: BatchedSampler) -> None:
+  async def filled() -> tuple[Sample, Sample]:
+    request = ask(15, 390, new=50)
+    first = await answer(sampler, request, 'full', keep=True)
+    return first, await answer(sampler, Ask((*request.tokens, *first.tokens), request.params), 'full')
+
+  first, second = run(filled())
+  assert len(first.tokens) == 10 and first.finish == 'length'
+  assert second == Sample((), (), 'length', 0)
+
+
+def test_what_cannot_be_asked_is_refused(sampler: BatchedSampler) -> None:
+  for request in (ask(1, 0), ask(1, 5, stop=tuple(range(programs.MAX_STOPS + 1)))):
+    with pytest.raises(ValueError, match='at least one token and at most 4 stop ids'):
+      run(answer(sampler, request, 'bad'))
+
+
+# --- Failures ---
+
+
+def test_a_failed_dispatch_reaches_everyone_who_waits_and_good_weights_heal_it(sampler: BatchedSampler, params) -> None:
+  request = ask(1, 20)
+  expected = one_by_one(sampler, [request])
+
+  async def everyone() -> list[object]:
+    return await asyncio.gather(*(answer(sampler, ask(i, 8), f'{i}') for i in range(70)), return_exceptions=True)
+
+  sampler.update({name: value for name, value in params.items() if name != 'norm'}, 1)
+  failures = run(everyone())
+  assert len(failures) == 70 and all(isinstance(f, KeyError) and 'norm' in str(f) for f in failures)
+  sampler.update(params, 0)
+  _assert_same(one_by_one(sampler, [request]), expected)
+
+
+def test_a_request_that_was_cancelled_while_it_waited_takes_no_slot(sampler: BatchedSampler) -> None:
+  async def cancelled() -> Sample:
+    held = [asyncio.create_task(answer(sampler, ask(i, 8, new=30), f'{i}')) for i in range(64)]
+    await asyncio.sleep(0)
+    late = [asyncio.create_task(answer(sampler, ask(i, 8), f'late {i}')) for i in range(64)]
+    await asyncio.sleep(0)
+    for task in late:
+      task.cancel()
+    await asyncio.gather(*held, *late, return_exceptions=True)
+    return await answer(sampler, ask(1, 8), 'after')
+
+  assert len(run(cancelled()).tokens) == 8
+
+
+def test_a_config_of_other_sizes_samples_the_same_distribution(params) -> None:
+  small = BatchedSampler(params, CONFIG, SamplerConfig(slots=2, context=60, prefill_rows=3, prefill_chunk=5, decode_steps=3))
+  request = ask(3, 23, new=11)
+  sample = one_by_one(small, [request])[0]
+  learner = learners(params, [[*request.tokens, *sample.tokens]])[0]
+  np.testing.assert_allclose(sample.logprobs, learner[23:], atol=1e-4, rtol=0)
