@@ -21,6 +21,19 @@ def get_config(preset: str = 'tiny') -> ml_collections.ConfigDict:
   return config
 
 
+def arm(name: str) -> ml_collections.ConfigDict:
+  """The tiny preset on one arm of the ablation. Arms that do not probe get the probe's conversations as prompts."""
+  config = _tiny()
+  config.rounds.arm = name
+  config.stages = ('sft', 'rounds', 'evaluate')
+  config.evaluation.n = 0
+  if name != 'loop':
+    per_unit = 8 / 6  # two of six kinds are pairs
+    probed = config.probe.units * per_unit * config.probe.attempts
+    config.rounds.tasks += round(probed / (config.rounds.steps * config.rounds.group))
+  return config
+
+
 def _tiny() -> ml_collections.ConfigDict:
   c = ml_collections.ConfigDict()
   c.preset = 'tiny'

@@ -65,7 +65,8 @@ class _Runner:
     summary.baselines(context, file)
     if 'synthesise' in self._wanted:
       self._ended(synthesise.STAGE, synthesise.run(context, self._inputs))
-    self._evaluate('base', file)
+    if not context.settings.sft.checkpoint:
+      self._evaluate('base', file)
     if 'sft' in self._wanted:
       if not context.settings.sft.checkpoint:
         self._needs(synthesise.STAGE)
@@ -79,6 +80,7 @@ class _Runner:
         self._round(number, file)
     self._export()
     summary.write(context, file)
+    summary.show_table(context)
 
   def _round(self, number: int, file) -> None:
     context = self._context

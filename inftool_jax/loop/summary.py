@@ -24,7 +24,8 @@ BASELINES = 'baselines.json'
 
 def stages(context: Context) -> list[str]:
   """Names of all stages of this run, in order."""
-  names = ['synthesise', 'evaluation_base', 'sft', 'evaluation_sft']
+  borrowed = bool(context.settings.sft.checkpoint)
+  names = [*(() if borrowed else ('synthesise', 'evaluation_base')), 'sft', 'evaluation_sft']
   for n in range(1, context.settings.rounds.count + 1):
     probe = [f'round_{n}_probe'] if context.settings.rounds.arm == 'loop' else []
     names += [*probe, f'round_{n}', f'evaluation_round_{n}']
@@ -45,12 +46,23 @@ def _group(stage: str) -> str:
 
 def told(context: Context, stage: str, done: manifest.StageManifest) -> None:
   """The stage's summary line."""
-  say(tables.summary_line(_stage(context, stage, done)))
-
-
-def _stage(context: Context, stage: str, done: manifest.StageManifest) -> Stage:
   rates = evaluating.rates(context, stage) if stage.startswith('evaluation_') else {}
-  return Stage(stage.removeprefix('evaluation_') if rates else stage + ' ', rates, dict(done.counts), done.wall_seconds)
+  say(tables.summary_line(Stage(stage, rates, done.counts, done.wall_seconds)))
+
+
+def _results(context: Context, file: Suite | None) -> Results:
+  """What is finished; a stage and the evaluation of its policy are one entry."""
+  found: dict[str, Stage] = {}
+  for name in stages(context):
+    done = manifest.find(context.folder(name))
+    if done is None:
+      continue
+    of = name.removeprefix('evaluation_')
+    rates = evaluating.rates(context, name) if of != name else {}
+    counts = {'evaluated conversations': done.counts['conversations']} if rates else done.counts
+    before = found.get(of, Stage(of, {}, {}, 0.0))
+    found[of] = Stage(of, rates, {**before.counts, **counts}, before.wall_seconds + done.wall_seconds)
+  return Results(file.hash if file else '', tuple(found.values()))
 
 
 def baselines(context: Context, file: Suite | None) -> None:
@@ -66,15 +78,18 @@ def baselines(context: Context, file: Suite | None) -> None:
 
 
 def write(context: Context, file: Suite | None) -> None:
-  """Rewrites `results.json` and `report.html` from what is finished; prints the table when everything is."""
-  found = [(name, manifest.find(context.folder(name))) for name in stages(context)]
-  done = [_stage(context, name, m) for name, m in found if m is not None]
-  all_results = Results(file.hash if file else '', tuple(done))
+  """Rewrites `results.json` and `report.html` from what is finished."""
+  all_results = _results(context, file)
   results.write(context.workdir, all_results)
   html.write(context.workdir, _report(context, all_results))
-  if all(m is not None for _, m in found):
+
+
+def show_table(context: Context) -> None:
+  """The stage x kind table."""
+  found = results.read(context.workdir)
+  if any(stage.kinds for stage in found.stages):
     console.print()
-    console.print(tables.stage_table(all_results))
+    console.print(tables.stage_table(found))
 
 
 def _report(context: Context, all_results: Results) -> Report:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 import jax
 import numpy as np
 
+from inftool_jax.models import decoder
+from inftool_jax.models.config import DecoderConfig
 from inftool_jax.sampling.programs import SamplerConfig
 from inftool_jax.sampling.sampler import BatchedSampler
 from inftool_jax.training import step
@@ -55,28 +58,28 @@ def run(work: Coroutine[Any, Any, T]) -> T:
   return asyncio.run(asyncio.wait_for(work, 60))
 
 
-def one_by_one(sampler: BatchedSampler, requests: Sequence[Ask]) -> list[Sample]:
-  """Each request alone in the sampler, nothing left of the one before."""
+def one_by_one(sampler: BatchedSampler, params: decoder.Params, requests: Sequence[Ask]) -> list[Sample]:
+  """Each request alone under `params`, in a sampler that has forgotten the one before."""
 
   async def all_of_them() -> list[Sample]:
     out = []
     for i, request in enumerate(requests):
-      sampler.update(sampler._params, sampler.version)
+      sampler.update(params, sampler.version)
       out.append(await answer(sampler, request, f'alone {i}'))
     return out
 
   return run(all_of_them())
 
 
-@jax.jit
-def _score(params, tokens_RxT: np.ndarray, segments_RxT: np.ndarray) -> jax.Array:
+@functools.partial(jax.jit, static_argnums=1)
+def _score(params, config: DecoderConfig, tokens_RxT: np.ndarray, segments_RxT: np.ndarray) -> jax.Array:
   positions = np.broadcast_to(np.arange(SCORED, dtype=np.int32), tokens_RxT.shape)
-  return step.score(params, (tokens_RxT, segments_RxT, np.full_like(positions, -1), positions), CONFIG)
+  return step.score(params, (tokens_RxT, segments_RxT, np.full_like(positions, -1), positions), config)
 
 
-def learners(params, sequences: Sequence[Sequence[int]]) -> list[np.ndarray]:
+def learners(params: decoder.Params, sequences: Sequence[Sequence[int]], config: DecoderConfig = CONFIG) -> list[np.ndarray]:
   """The learner's log-probability of every token of each sequence, by `training.step.score`."""
   tokens, segments = np.zeros((2, len(sequences), SCORED), np.int32)
   for row, sequence in enumerate(sequences):
     tokens[row, : len(sequence)], segments[row, : len(sequence)] = sequence, 1
-  return [np.asarray(logp[: len(sequence)]) for logp, sequence in zip(_score(params, tokens, segments), sequences, strict=True)]
+  return [np.asarray(logp[: len(sequence)]) for logp, sequence in zip(_score(params, config, tokens, segments), sequences, strict=True)]

@@ -9,6 +9,8 @@ import pytest
 from scipy import stats
 
 from inftool_jax.sampling import programs
+from tests.models.small import CONFIG
+from tests.sampling.driving import SIZES
 
 LOGITS = np.array([1.5, 0.0, -2.0, 0.7, -0.3, 1.4, -1.0], np.float32)
 DRAWS = 4096
@@ -52,7 +54,7 @@ def test_top_p_keeps_the_smallest_set_that_reaches_it_and_renormalizes() -> None
   kept = np.where(np.isin(np.arange(len(p)), order[:3]), p, 0)
   tokens, logp = _draw(LOGITS, top_p=0.75)
   _assert_drawn_from(tokens, kept / kept.sum())
-  np.testing.assert_allclose(logp, np.log(kept / kept.sum())[tokens], atol=1e-5)
+  np.testing.assert_allclose(logp, np.log((kept / kept.sum())[tokens]), atol=1e-5)
   tokens, logp = _draw(LOGITS, top_p=1e-6)
   assert (tokens == order[0]).all() and not logp.any()
 
@@ -90,9 +92,6 @@ def test_a_neighbor_with_top_p_does_not_change_a_row_without() -> None:
 
 
 def test_the_cache_has_a_spare_slot_and_room_for_the_last_chunk() -> None:
-  from tests.models.small import CONFIG
-  from tests.sampling.driving import SIZES
-
   cache = programs.empty_cache(CONFIG, SIZES)
   layers, slots, heads, length, size = cache.k.shape
   assert (layers, slots, heads, size) == (CONFIG.layers, SIZES.slots + 1, CONFIG.kv_heads, CONFIG.head_dim)

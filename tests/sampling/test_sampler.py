@@ -14,18 +14,19 @@ from inftool_jax.sampling import programs
 from inftool_jax.sampling.programs import SamplerConfig
 from inftool_jax.sampling.sampler import BatchedSampler
 from inftool_jax.types import Sample, SampleParams
+from tests.models import reference
 from tests.models.small import CONFIG, weights
 from tests.sampling.driving import SIZES, Ask, answer, ask, learners, one_by_one, prompt, run
 
 
-async def _conversation(sampler: BatchedSampler, name: int, turns: int = 3) -> tuple[list[int], dict[int, float]]:
-  """All tokens of a multi-turn conversation, and the sampler's log-probability of each position it sampled."""
+async def _conversation(sampler: BatchedSampler, name: int, session: str, turns: int = 3) -> tuple[list[int], dict[int, float]]:
+  """All tokens of the multi-turn conversation `name`, and the sampler's log-probability of each position it sampled."""
   tokens, logp = list(prompt(name, 3 + 2 * name)), {}
   for turn in range(turns):
-    sample = await sampler.sample(tokens, SampleParams(seed=100 * name + turn, max_new_tokens=7), f'talk {name}')
+    sample = await sampler.sample(tokens, SampleParams(seed=100 * name + turn, max_new_tokens=7), session)
     logp |= {len(tokens) + i: p for i, p in enumerate(sample.logprobs)}
     tokens += [*sample.tokens, *prompt(1000 + name, 1 + (name + turn) % 5)]  # the user's next words
-  sampler.release(f'talk {name}')
+  sampler.release(session)
   return tokens, logp
 
 
@@ -41,7 +42,7 @@ def _assert_same(a: list[Sample], b: list[Sample]) -> None:
 
 def test_log_probabilities_are_the_learners_over_several_turns(sampler: BatchedSampler, params) -> None:
   async def talks():
-    return await asyncio.gather(*(_conversation(sampler, name) for name in range(8)))
+    return await asyncio.gather(*(_conversation(sampler, name, f'{name}') for name in range(8)))
 
   before = sampler.prefilled_tokens
   played = run(talks())
@@ -54,14 +55,14 @@ def test_log_probabilities_are_the_learners_over_several_turns(sampler: BatchedS
   assert sampler.prefilled_tokens - before == read
 
 
-def test_a_conversation_that_is_told_differently_is_read_again(sampler: BatchedSampler) -> None:
+def test_a_conversation_that_is_told_differently_is_read_again(sampler: BatchedSampler, params) -> None:
   async def rewritten() -> Sample:
     first = ask(1, 12)
     await answer(sampler, first, 'talk', keep=True)
     return await answer(sampler, ask(2, 40), 'talk')
 
   changed = run(rewritten())
-  _assert_same([changed], one_by_one(sampler, [ask(2, 40)]))
+  _assert_same([changed], one_by_one(sampler, params, [ask(2, 40)]))
 
 
 # --- Invariant 4: the same request gives the same bits in any company ---
@@ -79,7 +80,7 @@ MIXED = [
 @pytest.fixture(scope='module')
 def alone(warm: BatchedSampler, params) -> list[Sample]:
   warm.update(params, 0)
-  return one_by_one(warm, MIXED)
+  return one_by_one(warm, params, MIXED)
 
 
 def _crowd(seed: int) -> list[Ask]:
@@ -129,7 +130,8 @@ def test_in_a_slot_that_others_used(sampler: BatchedSampler, alone: list[Sample]
 def test_a_new_session_does_not_build_on_what_another_left_in_its_slot() -> None:
   # One query head per key head: here XLA gives a token decoded one by one other bits than the same token prefilled.
   config = dataclasses.replace(CONFIG, kv_heads=CONFIG.heads)
-  sampler = BatchedSampler(weights(config), config, dataclasses.replace(SIZES, context=200))
+  params = weights(config)
+  sampler = BatchedSampler(params, config, dataclasses.replace(SIZES, context=200))
   opening = ask(1, 40, new=50)
 
   async def continued() -> tuple[Ask, Sample]:
@@ -138,14 +140,14 @@ def test_a_new_session_does_not_build_on_what_another_left_in_its_slot() -> None
     return request, await answer(sampler, request, 'another')
 
   request, sample = run(continued())
-  _assert_same([sample], one_by_one(sampler, [request]))
+  _assert_same([sample], one_by_one(sampler, params, [request]))
 
 
-def test_with_and_without_a_shared_prompt(sampler: BatchedSampler) -> None:
+def test_with_and_without_a_shared_prompt(sampler: BatchedSampler, params) -> None:
   group = [dataclasses.replace(ask(7, 45), params=SampleParams(seed=i, max_new_tokens=9)) for i in range(10)]
-  separate = one_by_one(sampler, group)
+  separate = one_by_one(sampler, params, group)
   assert len({s.tokens for s in separate}) > 1
-  sampler.update(sampler._params, sampler.version)
+  sampler.update(params, 0)
   before = sampler.prefilled_tokens
 
   async def together() -> list[Sample]:
@@ -155,35 +157,16 @@ def test_with_and_without_a_shared_prompt(sampler: BatchedSampler) -> None:
   assert sampler.prefilled_tokens - before == 44  # the prompt was read once
 
 
-def test_more_sessions_than_slots_wait_and_all_finish_the_same(sampler: BatchedSampler) -> None:
-  async def talks(names: list[int]):
-    return await asyncio.gather(*(_conversation(sampler, n, turns=2) for n in names))
+def test_more_sessions_than_slots_wait_and_all_finish_the_same(sampler: BatchedSampler, params) -> None:
+  names = [i % 15 for i in range(150)]
 
-  many = [n % 15 for n in range(150)]
-  unique = {n: i for i, n in enumerate(many)}
-  # A session is one conversation: those with one name run one after another, different names side by side.
+  async def talks(chosen: list[int]):
+    return await asyncio.gather(*(_conversation(sampler, name, f'{i}', turns=2) for i, name in enumerate(chosen)))
 
-  async def queued():
-    results: list = [None] * len(many)
-
-    async def named(position: int, name: int) -> None:
-      sampler_session = f'{position}'
-      tokens, logp = list(prompt(name, 3 + 2 * name)), {}
-      for turn in range(2):
-        sample = await sampler.sample(tokens, SampleParams(seed=100 * name + turn, max_new_tokens=7), sampler_session)
-        logp |= {len(tokens) + i: p for i, p in enumerate(sample.logprobs)}
-        tokens += [*sample.tokens, *prompt(1000 + name, 1 + (name + turn) % 5)]
-      sampler.release(sampler_session)
-      results[position] = tokens, logp
-
-    await asyncio.gather(*(named(i, n) for i, n in enumerate(many)))
-    return results
-
-  results = run(queued())
-  sampler.update(sampler._params, sampler.version)
-  expected = run(talks(sorted(unique)))
-  for position, name in enumerate(many):
-    assert results[position] == expected[name]
+  crowded = run(talks(names))
+  sampler.update(params, 0)
+  roomy = run(talks(names[:15]))
+  assert crowded == roomy * 10
 
 
 # --- Weights ---
@@ -191,7 +174,7 @@ def test_more_sessions_than_slots_wait_and_all_finish_the_same(sampler: BatchedS
 
 def test_new_weights_answer_under_their_version_and_old_keys_are_never_used(sampler: BatchedSampler, params) -> None:
   request, other = ask(9, 30, temperature=0.0), jax.tree.map(lambda x: x * 1.1, params)
-  fresh = one_by_one(sampler, [request])[0]
+  fresh = one_by_one(sampler, params, [request])[0]
 
   async def across_versions() -> tuple[Sample, Sample, Sample]:
     old = await answer(sampler, request, 'kept', keep=True)
@@ -203,21 +186,20 @@ def test_new_weights_answer_under_their_version_and_old_keys_are_never_used(samp
 
   old, new, again = run(across_versions())
   assert (old.version, new.version, again.version) == (0, 7, 8)
-  sampler.update(other, 9)
-  longer = Ask((*request.tokens, *old.tokens, 1, 2), request.params)
-  _assert_same([new], one_by_one(sampler, [longer]))
   _assert_same([old, again], [fresh, fresh])
-  assert one_by_one(sampler, [request])[0].logprobs != fresh.logprobs
+  longer = Ask((*request.tokens, *old.tokens, 1, 2), request.params)
+  _assert_same([new], one_by_one(sampler, other, [longer]))
+  assert one_by_one(sampler, other, [request])[0].tokens != fresh.tokens
 
 
 def test_weights_do_not_change_under_a_request(sampler: BatchedSampler, params) -> None:
   async def interrupted() -> list[Sample]:
     tasks = [asyncio.create_task(answer(sampler, ask(i, 10, new=20), f'{i}')) for i in range(66)]  # two of them wait
-    for _ in range(30):
+    for _ in range(30):  # until the end of the first dispatches
       await asyncio.sleep(0)
-      if not all(t.done() for t in tasks):
-        with pytest.raises(RuntimeError, match='under way'):
-          sampler.update(params, 1)
+      with pytest.raises(RuntimeError, match='under way'):
+        sampler.update(params, 1)
+    assert not any(t.done() for t in tasks)
     return await asyncio.gather(*tasks)
 
   assert {s.version for s in run(interrupted())} == {0}
@@ -248,25 +230,25 @@ def test_three_compilations_whatever_is_asked_and_wherever_weights_come_from(sam
 # --- Ends of a turn ---
 
 
-def test_a_stop_id_ends_the_turn_and_belongs_to_it(sampler: BatchedSampler) -> None:
-  free = one_by_one(sampler, [ask(11, 20, new=30)])[0]
+def test_a_stop_id_ends_the_turn_and_belongs_to_it(sampler: BatchedSampler, params) -> None:
+  free = one_by_one(sampler, params, [ask(11, 20, new=30)])[0]
   assert (free.finish, len(free.tokens), len(free.logprobs)) == ('length', 30, 30)
   stop = free.tokens[10]
   end = free.tokens.index(stop) + 1
   unused = next(t for t in range(CONFIG.vocab) if t not in free.tokens)
-  stopped = one_by_one(sampler, [ask(11, 20, new=30, stop=(unused, stop))])[0]
+  stopped = one_by_one(sampler, params, [ask(11, 20, new=30, stop=(unused, stop))])[0]
   assert stopped.finish == 'stop' and stopped.tokens == free.tokens[:end] and stopped.logprobs == free.logprobs[:end]
 
 
-def test_a_stop_id_as_the_very_last_token_is_a_stop(sampler: BatchedSampler) -> None:
-  free = one_by_one(sampler, [ask(12, 20, new=6)])[0]
-  last = one_by_one(sampler, [ask(12, 20, new=free.tokens.index(free.tokens[5]) + 1, stop=(free.tokens[5],))])[0]
+def test_a_stop_id_as_the_very_last_token_is_a_stop(sampler: BatchedSampler, params) -> None:
+  free = one_by_one(sampler, params, [ask(12, 20, new=6)])[0]
+  last = one_by_one(sampler, params, [ask(12, 20, new=free.tokens.index(free.tokens[5]) + 1, stop=(free.tokens[5],))])[0]
   assert last.finish == 'stop'
 
 
 def test_the_greedy_path_is_the_best_token_each_time(sampler: BatchedSampler, params) -> None:
   request = ask(13, 20, new=12, temperature=0.0)
-  greedy = one_by_one(sampler, [request])[0]
+  greedy = one_by_one(sampler, params, [request])[0]
   for i, token in enumerate(greedy.tokens):
     prefix = [*request.tokens, *greedy.tokens[:i]]
     others = [[*prefix, t] for t in (token, *range(0, CONFIG.vocab, 7))]
@@ -275,8 +257,8 @@ def test_the_greedy_path_is_the_best_token_each_time(sampler: BatchedSampler, pa
 
 
 @pytest.mark.parametrize(('length', 'new', 'expected'), [(395, 50, 5), (399, 50, 1), (400, 50, 0), (500, 50, 0), (10, 0, 0), (10, 1, 1)])
-def test_max_new_tokens_and_the_context_bound_a_turn(sampler: BatchedSampler, length: int, new: int, expected: int) -> None:
-  sample = one_by_one(sampler, [ask(14, length, new=new)])[0]
+def test_max_new_tokens_and_the_context_bound_a_turn(sampler: BatchedSampler, params, length: int, new: int, expected: int) -> None:
+  sample = one_by_one(sampler, params, [ask(14, length, new=new)])[0]
   assert (len(sample.tokens), len(sample.logprobs), sample.finish) == (expected, expected, 'length')
 
 
@@ -302,7 +284,7 @@ def test_what_cannot_be_asked_is_refused(sampler: BatchedSampler) -> None:
 
 def test_a_failed_dispatch_reaches_everyone_who_waits_and_good_weights_heal_it(sampler: BatchedSampler, params) -> None:
   request = ask(1, 20)
-  expected = one_by_one(sampler, [request])
+  expected = one_by_one(sampler, params, [request])
 
   async def everyone() -> list[object]:
     return await asyncio.gather(*(answer(sampler, ask(i, 8), f'{i}') for i in range(70)), return_exceptions=True)
@@ -311,7 +293,7 @@ def test_a_failed_dispatch_reaches_everyone_who_waits_and_good_weights_heal_it(s
   failures = run(everyone())
   assert len(failures) == 70 and all(isinstance(f, KeyError) and 'norm' in str(f) for f in failures)
   sampler.update(params, 0)
-  _assert_same(one_by_one(sampler, [request]), expected)
+  _assert_same(one_by_one(sampler, params, [request]), expected)
 
 
 def test_a_request_that_was_cancelled_while_it_waited_takes_no_slot(sampler: BatchedSampler) -> None:
@@ -328,9 +310,23 @@ def test_a_request_that_was_cancelled_while_it_waited_takes_no_slot(sampler: Bat
   assert len(run(cancelled()).tokens) == 8
 
 
-def test_a_config_of_other_sizes_samples_the_same_distribution(params) -> None:
-  small = BatchedSampler(params, CONFIG, SamplerConfig(slots=2, context=60, prefill_rows=3, prefill_chunk=5, decode_steps=3))
-  request = ask(3, 23, new=11)
-  sample = one_by_one(small, [request])[0]
-  learner = learners(params, [[*request.tokens, *sample.tokens]])[0]
-  np.testing.assert_allclose(sample.logprobs, learner[23:], atol=1e-4, rtol=0)
+# --- Other sizes, other precision ---
+
+
+def test_bfloat16_stays_within_its_bound_in_a_sampler_of_odd_sizes(params) -> None:
+  config = dataclasses.replace(CONFIG, compute_dtype='bfloat16')
+  sampler = BatchedSampler(params, config, SamplerConfig(slots=3, context=64, prefill_rows=3, prefill_chunk=5, decode_steps=3))
+
+  async def talks():
+    return await asyncio.gather(*(_conversation(sampler, name, f'{name}') for name in range(8)))
+
+  played = run(talks())
+  learner = learners(params, [tokens for tokens, _ in played], config)
+  where = [list(logp) for _, logp in played]
+  sampled = np.concatenate([list(logp.values()) for _, logp in played])
+  trained = np.concatenate([logp[at] for logp, at in zip(learner, where)])
+  exact = np.concatenate([reference.logprobs(params, CONFIG, tokens)[at] for (tokens, _), at in zip(played, where)])
+  # bfloat16 rounds activations of a few units to 1/64: both are off by that much, the sampler no more than the learner.
+  errors = np.abs(sampled - exact).mean(), np.abs(trained - exact).mean()
+  assert len(sampled) == 8 * 21 and errors[0] < 1.5 * errors[1]
+  assert np.abs(sampled - trained).max() < 0.1

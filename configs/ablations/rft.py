@@ -1,0 +1,16 @@
+"""Rejection sampling: supervised fine-tuning on the successful rollouts of the round's first policy.
+
+One arm of the ablation (method: arms from one SFT policy per seed, equal updates, prompts x G and conversations, the
+probe's counted). All arms and their table: `python -m tools.ablate --out=runs/ablations`. This one alone, from the SFT policy
+of an earlier run:
+
+  python -m inftool_jax.main --config=configs/ablations/rft.py --config.sft.checkpoint=runs/default --workdir=runs/rft
+"""
+
+import ml_collections
+
+from configs import round as main_job
+
+
+def get_config() -> ml_collections.ConfigDict:
+  return main_job.arm('rft')

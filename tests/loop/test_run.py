@@ -1,0 +1,123 @@
+"""The whole loop on the smoke preset: what a run leaves, resumption, and kill -9 at any moment (invariants 4 and 7)."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import signal
+import time
+
+import pytest
+
+from inftool_jax.data import manifest, store
+from inftool_jax.evaluation import suite
+from inftool_jax.types import KINDS, Task, Trajectory
+from tests.loop.conftest import SHORT, finish, start
+
+STAGES = (
+  'synthesise', 'evaluation_base', 'sft', 'evaluation_sft', 'round_1_probe', 'round_1', 'evaluation_round_1', 'round_2_probe',
+  'round_2', 'evaluation_round_2',
+)  # fmt: skip
+POLICIES = ('sft', 'round_1', 'round_2')
+
+
+def params_hashes(workdir: pathlib.Path) -> dict[str, str]:
+  return {s: json.loads((workdir / s / 'policy.json').read_text())['params_hash'] for s in POLICIES}
+
+
+def content(workdir: pathlib.Path) -> dict[str, str]:
+  """Stage -> hash of everything the stage wrote but the time it took."""
+  return {s: manifest.find(workdir / s).content_hash for s in STAGES}
+
+
+def test_every_stage_is_done_and_tells_its_success_by_kind(finished_run):
+  results = json.loads((finished_run / 'results.json').read_text())
+  assert list(results['stages']) == ['synthesise', 'base', 'sft', 'round_1_probe', 'round_1', 'round_2_probe', 'round_2']
+  assert results['evaluation_hash'] == suite.load().hash
+  for stage in ('base', 'sft', 'round_1', 'round_2'):
+    rates = results['stages'][stage]['success']
+    assert set(rates) == {*KINDS, 'mean'}
+    assert all(r['low'] <= r['success'] <= r['high'] for r in rates.values())
+
+
+def test_the_first_verified_trajectory_the_table_and_the_report_are_shown(finished_run):
+  printed = finished_run.with_suffix('.log').read_text()
+  assert 'The first trajectory (verified)' in printed and '<tool_call>' in printed
+  assert 'Success on the held-out tools' in printed
+  assert 'report.html' in printed
+  page = (finished_run / 'report.html').read_text()
+  assert 'Success on held-out tools' in page and 'floor' in page
+
+
+def test_training_changed_the_policy_and_each_round_again(finished_run):
+  assert len(set(params_hashes(finished_run).values())) == len(POLICIES)
+
+
+def test_accepted_and_rejected_are_stored_and_every_rollout_is_token_aligned(finished_run):
+  accepted = store.read(finished_run / 'synthesise', Trajectory, 'accepted')
+  assert len(accepted) > 0 and all(t.gates['success'] == 1 for t in accepted)
+  store.read(finished_run / 'synthesise', Trajectory, 'rejected')
+  rollouts = finished_run / 'round_1' / 'rollouts'
+  names = sorted(p.name.removesuffix('.index.json') for p in rollouts.glob('*.index.json'))
+  played = [t for name in names for t in store.read(rollouts, Trajectory, name)]
+  assert len(played) == 2 * 4 * 4  # steps x tasks x group
+  assert all((v >= 0) == m for t in played for v, m in zip(t.policy_versions, t.loss_mask))
+
+
+def test_no_training_task_offers_a_held_out_tool(finished_run):
+  held_out = {t.name for t in suite.load().tools} | {t.server for t in suite.load().tools}
+  for stage in ('synthesise', 'round_1_probe', 'round_1', 'round_2_probe', 'round_2'):
+    for task in store.read(finished_run / stage, Task, 'tasks'):
+      assert not held_out & {n for t in task.tools for n in (t.name, t.server)}
+
+
+def test_the_last_policy_is_a_hugging_face_folder_that_another_run_starts_from(finished_run, tmp_path):
+  again = finish(tmp_path / 'again', *SHORT, f'--config.model.path={finished_run / "model"}', "--config.stages=('synthesise',)")
+  assert again.returncode == 0, again.stdout + again.stderr
+
+
+def test_a_finished_run_says_so_and_changes_nothing(finished_run):
+  before = content(finished_run)
+  again = finish(finished_run, *SHORT)
+  assert again.returncode == 0 and 'finished' in again.stdout
+  assert content(finished_run) == before
+
+
+def test_a_run_folder_of_another_config_is_refused_with_the_difference(finished_run):
+  other = finish(finished_run, *SHORT, '--config.rounds.steps=3')
+  assert other.returncode != 0
+  assert 'rounds.steps (there 2, here 3)' in other.stderr and 'Traceback' not in other.stderr
+
+
+@pytest.mark.slow
+def test_stages_may_run_one_by_one_and_end_in_the_same_policy(finished_run, tmp_path):
+  workdir = tmp_path / 'parts'
+  for part in (('synthesise',), ('synthesise', 'sft'), ('synthesise', 'sft', 'rounds'), ('synthesise', 'sft', 'rounds', 'evaluate')):
+    done = finish(workdir, *SHORT, f'--config.stages={part}')
+    assert done.returncode == 0, done.stdout + done.stderr
+  assert params_hashes(workdir) == params_hashes(finished_run)
+  assert content(workdir) == content(finished_run)
+
+
+MOMENTS = {
+  'synthesis': lambda w: (w / 'synthesise').exists() and not (w / 'synthesise' / 'manifest.json').exists(),
+  'sft': lambda w: (w / 'sft' / 'checkpoints' / 'step_00000004' / 'manifest.json').exists(),
+  'grpo': lambda w: (w / 'round_1' / 'checkpoints' / 'step_00000001' / 'manifest.json').exists(),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('moment', MOMENTS)
+def test_after_kill_9_the_same_command_ends_with_the_same_parameters(moment, finished_run, tmp_path):
+  workdir = tmp_path / moment
+  process = start(workdir, *SHORT)
+  deadline = time.monotonic() + 600
+  while not MOMENTS[moment](workdir):
+    assert process.poll() is None and time.monotonic() < deadline, workdir.with_suffix('.log').read_text()
+    time.sleep(0.01)
+  process.send_signal(signal.SIGKILL)
+  process.wait()
+  done = finish(workdir, *SHORT)
+  assert done.returncode == 0, done.stdout + done.stderr
+  assert params_hashes(workdir) == params_hashes(finished_run)
+  assert content(workdir) == content(finished_run)

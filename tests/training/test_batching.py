@@ -1,0 +1,62 @@
+"""Rows in fixed shapes: nothing lost, one denominator, no token trained that the policy did not sample."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from inftool_jax.data import packing
+from inftool_jax.training import batching
+from tests.training.rows import ADVANTAGE, FLAT, LAYOUTS, ROW, sequence
+
+PACKED = LAYOUTS['packed']
+
+
+@pytest.mark.parametrize(('rows', 'micro_batches'), [(1, 12), (2, 6), (5, 3), (16, 1)])
+def test_every_row_is_in_the_batch_once_and_in_order(rows: int, micro_batches: int) -> None:
+  batch = batching.batch(PACKED, rows, micro_batches, ADVANTAGE)
+  n = PACKED.rows
+  assert batch.used == math.ceil(n / rows)
+  for name in ('tokens', 'segments', 'parents', 'positions', 'mask', 'advantage', 'behavior'):
+    value = getattr(batch, name)
+    assert value.shape == (micro_batches, rows, ROW)
+    flat = value.reshape(-1, ROW)
+    if name in ('tokens', 'segments', 'parents', 'positions'):
+      np.testing.assert_array_equal(flat[:n], getattr(PACKED, f'{name}_BxT'))
+    rest = flat[n:]
+    assert (rest == (-1 if name == 'parents' else 0)).all()
+  np.testing.assert_array_equal(batch.mask.reshape(-1, ROW)[:n], PACKED.loss_mask_BxT)
+
+
+@pytest.mark.parametrize('layout', LAYOUTS)
+def test_a_token_has_its_own_sequences_advantage_and_the_total_counts_trained_tokens(layout: str) -> None:
+  batch = batching.batch(LAYOUTS[layout], 2, 8, ADVANTAGE)
+  trained = sum(sum(s.loss_mask) for s in FLAT)
+  assert batch.tokens_total == trained == batch.mask.sum() < sum(len(s.tokens) for s in FLAT)
+  found = sorted(batch.advantage[batch.mask].tolist())
+  assert found == sorted(float(ADVANTAGE[i]) for i, s in enumerate(FLAT) for _ in range(sum(s.loss_mask)))
+  assert (batch.behavior[batch.mask] == -2).all() and not batch.behavior[~batch.mask].any()
+
+
+def test_a_trained_token_that_the_policy_did_not_sample_is_refused() -> None:
+  scripted = dataclasses.replace(FLAT[0], logprobs=(math.nan,) * len(FLAT[0].tokens))
+  packed = packing.pack([*FLAT[1:3], scripted], ROW)
+  with pytest.raises(ValueError, match='has no log-probability'):
+    batching.batch(packed, 1, 4, np.ones(3))
+  batch = batching.batch(packed, 1, 4)  # SFT needs none
+  assert not np.isnan(batch.behavior).any() and not batch.advantage.any()
+
+
+def test_more_rows_than_room_is_refused() -> None:
+  with pytest.raises(ValueError, match=f'{PACKED.rows} rows do not fit 2 micro-batches of 2'):
+    batching.batch(PACKED, 2, 2, ADVANTAGE)
+
+
+def test_nothing_to_train_is_a_batch_too() -> None:
+  batch = batching.batch(packing.pack([], ROW), 2, 3, np.zeros(0))
+  assert batch.used == 0 and batch.tokens_total == 0 and not batch.mask.any()
+  untrained = batching.batch(packing.pack([sequence([1, 2], [False, False])], ROW), 2, 3, np.zeros(1))
+  assert untrained.used == 1 and untrained.tokens_total == 0
