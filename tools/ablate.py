@@ -45,7 +45,8 @@ def main(argv: list[str]) -> None:
 def _run(config: str, workdir: pathlib.Path, seed: int, *extra: str) -> None:
   started = time.monotonic()
   overrides = [f'--config.{o}' for o in OVERRIDES.value]
-  command = [sys.executable, '-m', 'inftool_jax.main', f'--config={config}', f'--config.seed={seed}', f'--workdir={workdir}', *overrides, *extra]
+  job = [sys.executable, '-m', 'inftool_jax.main', f'--config={config}']
+  command = [*job, f'--config.seed={seed}', f'--workdir={workdir}', *overrides, *extra]
   workdir.parent.mkdir(parents=True, exist_ok=True)
   with open(workdir.with_suffix('.log'), 'a') as log:
     code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT).returncode
@@ -73,7 +74,7 @@ def compare(out: pathlib.Path) -> tuple[str, dict]:
       f'| {arm} | {100 * _mean(last[arm]):.1f} | {_interval(gain)} | {_interval(against)} | {budget["steps"]:,} | '
       f'{budget["conversations"]:,} | {budget["sampled tokens"]:,} |'
     )
-  head = f'| arm | success, % | over sft | over {BASELINE.value} | updates | conversations | sampled tokens |\n|---|---|---|---|---|---|---|\n'
+  head = f'| arm | success, % | over sft | over {BASELINE.value} | updates | conversations | sampled tokens |\n{"|---" * 7}|\n'
   return head + '\n'.join(rows) + '\n', figures
 
 

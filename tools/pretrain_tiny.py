@@ -8,6 +8,7 @@ Restartable: the state is saved every few minutes in `--state` and the same comm
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import pickle
 import time
@@ -107,8 +108,38 @@ def train(tokenizer: Tokenizer, state_file: pathlib.Path) -> tuple[decoder.Param
         partial.write_bytes(pickle.dumps((*host, step, seen, spent + saved - started)))
         partial.rename(state_file)
     before += steps
-  facts = {'steps': step, 'tokens': seen, 'seconds': round(spent + time.time() - started), 'loss': float(loss), 'copied': float(copied)}
+  facts = {
+    'steps': step, 'tokens': seen, 'seconds': round(spent + time.time() - started), 'copied': float(copied),
+    'hardware': f'{os.cpu_count()} CPU cores', 'date': time.strftime('%Y-%m-%d'),
+  }  # fmt: skip
   return params, facts
+
+
+CARD = '''# The tiny base policy
+
+Qwen2.5 architecture, {parameters:,} parameters: {layers} layers, width {dim}, {heads} query and {kv_heads} key/value heads,
+context {context}; byte-level BPE of {vocab:,} entries of its own. bfloat16. Made from random weights by
+
+    python -m tools.pretrain_tiny --out=inftool_jax/models/data/tiny
+
+**What it saw**: {tokens:,} tokens in {steps:,} updates of generic text that `tools/tiny_corpus.py` generates: random segments that
+repeat (to learn copying), JSON documents, ChatML chats about records and notes (which value stands under a key; notes
+turned into a record; which of several notes is meant), and {english} English, the help topics of Python's own reference.
+Names and values are random words. **What it did not see**: any tool, task, call format or wording of the loop; no other model,
+no downloaded data.
+
+**How long**: {minutes:.0f} minutes on {hardware}, {date}. Last loss on what could be known: {copied:.2f} nats a token (one
+update's noise in it).
+
+It cannot call tools: that is what the loop teaches. Use it to run the loop where a large model does not fit.
+'''
+
+
+def card(facts: dict) -> str:
+  english = dict(tiny_corpus.Corpus.MIX)['english']
+  return CARD.format(
+    **facts, **vars(CONFIG), parameters=CONFIG.parameters, minutes=facts['seconds'] / 60, english=f'about {100 * english:.0f} %'
+  )  # fmt: skip
 
 
 def main(argv: list[str]) -> None:
@@ -122,7 +153,7 @@ def main(argv: list[str]) -> None:
   eos, pad = tokenizer.token_to_id('<|im_end|>'), tokenizer.token_to_id('<|endoftext|>')
   huggingface.save(out, params, CONFIG, eos=eos, pad=pad)
   (out / 'generation_config.json').write_text(json.dumps({'eos_token_id': [eos], 'pad_token_id': pad, 'do_sample': True}, indent=2) + '\n')
-  (out / 'training.json').write_text(json.dumps(facts, indent=2) + '\n')
+  (out / 'README.md').write_text(card(facts))
   print(json.dumps(facts))
 
 

@@ -17,8 +17,8 @@ from inftool_jax.models.config import DecoderConfig
 from inftool_jax.play.conversation import Limits
 from inftool_jax.sampling.programs import SamplerConfig
 from inftool_jax.servers.simulator import Simulator
-from inftool_jax.specs import splitting
 from inftool_jax.settings import TINY, Settings
+from inftool_jax.synthesis.wording import families
 from inftool_jax.types import Tool
 
 SHIPPED = pathlib.Path(decoder.__file__).parent / 'data' / TINY
@@ -69,8 +69,8 @@ def prepare(settings: Settings, workdir: str | pathlib.Path) -> Context:
   splits = specs.split(_offerable(ingest.tools, settings), settings.seed, ingest.splits)
   for name in ('train', 'test'):
     if not getattr(splits, name):
-      raise ConfigError(f'--config.specs.paths: {len({t.server for t in ingest.tools})} server(s) are too few to hold some out for the test')
-  simulators = {name: Simulator(getattr(splits, name), name) for name in splitting.SPLITS if getattr(splits, name)}
+      raise ConfigError('--config.specs.paths: too few servers to hold some out for the test; give at least two')
+  simulators: dict[str, Simulator] = {name: Simulator(getattr(splits, name), name) for name in families.SPLITS if getattr(splits, name)}
   claim(workdir, settings)
   return Context(settings, workdir, ingest, splits, tokenizer, shape, simulators)
 

@@ -6,6 +6,7 @@ import dataclasses
 import pathlib
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -90,7 +91,7 @@ def _batches(context: Context, stage: str, trajectories: Sequence[Trajectory], s
 
 
 def _rows(packed: Packed, start: int, stop: int) -> Packed:
-  arrays = {name: value[start:stop] for name, value in vars(packed).items() if isinstance(value, np.ndarray)}
+  arrays: dict[str, Any] = {name: value[start:stop] for name, value in vars(packed).items() if isinstance(value, np.ndarray)}
   return dataclasses.replace(packed, **arrays)
 
 

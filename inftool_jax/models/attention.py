@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+QUERY_BLOCK = 256
 MASKED = -1e30  # finite: a fully masked row (padding) stays free of NaN
 
 
@@ -28,7 +29,11 @@ def segment_attention(segments_BxT: jax.Array, parents_BxT: jax.Array):
 
   def attend(layer, q_BxTxHxE, k_BxTxKxE, v_BxTxKxE, cache):
     del layer
-    return _dense(q_BxTxHxE, k_BxTxKxE, v_BxTxKxE, mask_BxTxT), cache
+    parts = []
+    for start in range(0, T, QUERY_BLOCK):  # later keys are masked anyway: a block of queries looks only as far as it ends
+      end = min(T, start + QUERY_BLOCK)
+      parts.append(_dense(q_BxTxHxE[:, start:end], k_BxTxKxE[:, :end], v_BxTxKxE[:, :end], mask_BxTxT[:, start:end, :end]))
+    return jnp.concatenate(parts, axis=1), cache
 
   return attend
 

@@ -75,7 +75,7 @@ def decode(params, config: DecoderConfig, steps: int, cache: KVCache, request: R
     The cache; tokens [steps, B] int32; log-probabilities [steps, B] float32; emitted [steps, B] bool.
   """
   B = request.last_B.shape[0]
-  keys_B = jax.random.wrap_key_data(request.seed_Bx2)
+  keys_B = jax.random.wrap_key_data(jnp.asarray(request.seed_Bx2))
 
   def step(carry, _):
     cache, last_B, length_B, active_B, remaining_B = carry

@@ -21,6 +21,8 @@ from inftool_jax.sampling import programs
 from inftool_jax.sampling.programs import Request, SamplerConfig
 from inftool_jax.types import Finish, Sample, SampleParams
 
+POSTPONED = 2  # decode dispatches that a request may wait for others to be prefilled with
+
 
 @dataclasses.dataclass
 class _Slot:
@@ -57,6 +59,7 @@ class BatchedSampler:
     self._prefill = jax.jit(functools.partial(_prefill, config), donate_argnums=1)
     self._copy = jax.jit(programs.copy, donate_argnums=0)
     self._decode = jax.jit(functools.partial(_decode, config, sizes.decode_steps), donate_argnums=1)
+    self._postponed = 0  # dispatches that the waiting jobs have been put off for
     self.sampled_tokens = 0
     self.prefilled_tokens = 0
 
@@ -113,7 +116,8 @@ class BatchedSampler:
     try:
       while self._waiting or self._running:
         await _settle()
-        self._prefill_jobs(self._admit())
+        if self._worth_prefilling():
+          self._prefill_jobs(self._admit())
         if self._running:
           self._decode_once()
     except Exception as e:  # a failed dispatch must reach every conversation that waits for it
@@ -124,6 +128,12 @@ class BatchedSampler:
       self._waiting.clear()
       self._slots = [_Slot() for _ in range(self.sizes.slots)]  # what the cache holds now is not known
       raise
+
+  def _worth_prefilling(self) -> bool:
+    """A prefill costs the same for one row as for all: wait for company, but not long and not while nothing decodes."""
+    enough = not self._running or len(self._waiting) >= self.sizes.prefill_rows or self._postponed >= POSTPONED
+    self._postponed = 0 if enough or not self._waiting else self._postponed + 1
+    return enough
 
   def _admit(self) -> list[_Job]:
     """Gives waiting jobs their slot, as far as there are any, in order of arrival; who gave up waiting gets none."""

@@ -10,10 +10,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-import sample_report
 
 from inftool_jax import types
 from inftool_jax.report import html, model
+from tests.report import sample_report
 
 VOID = frozenset({'meta', 'link', 'img', 'br', 'input'})
 

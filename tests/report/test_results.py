@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-import sample_report
 
 from inftool_jax.errors import StoreError
 from inftool_jax.report import results
+from tests.report import sample_report
 
 
 def test_results_come_back_and_have_the_promised_form(tmp_path: Path) -> None:

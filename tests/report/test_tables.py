@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 
 import pytest
-import sample_report
 from rich.console import Console
 
 from inftool_jax.report import model, tables
+from tests.report import sample_report
 
 
 def _printed(results: model.Results) -> str:

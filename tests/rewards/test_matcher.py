@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from inftool_jax.rewards.matcher import match
 from inftool_jax.types import Call
 
-CALLS = st.lists(st.builds(Call, st.sampled_from(['f', 'g']), st.dictionaries(st.sampled_from('ab'), st.integers(0, 1), max_size=2)), max_size=4)
+ARGUMENTS = st.dictionaries(st.sampled_from('ab'), st.integers(0, 1), max_size=2)
+CALLS = st.lists(st.builds(Call, st.sampled_from(['f', 'g']), ARGUMENTS), max_size=4)
 
 
 def test_both_empty_is_perfect_and_one_empty_is_nothing():

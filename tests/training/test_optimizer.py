@@ -1,0 +1,130 @@
+"""Optimizers by name: what moves which parameter, by how much, at which step."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from inftool_jax.errors import ConfigError
+from inftool_jax.models import decoder
+from inftool_jax.training import optimizer
+from inftool_jax.training.optimizer import OptimizerConfig
+from tests.models.small import CONFIG, weights
+
+MATRICES = {'q', 'k', 'v', 'o', 'gate', 'up', 'down'}
+SOME = ('q', 'down', 'q_bias', 'attention_norm')  # of a layer: a square matrix, a tall one, a bias and a norm
+
+
+def _some(seed: int) -> decoder.Params:
+  """A decoder with fewer kinds of parameters, for the sake of compile time."""
+  whole = weights(CONFIG, seed)
+  return {'embed': whole['embed'], 'norm': whole['norm'], 'blocks': {name: whole['blocks'][name] for name in SOME}}
+
+
+def _names(tree: decoder.Params) -> dict[str, jax.Array]:
+  return {jax.tree_util.keystr(path, simple=True, separator='/'): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def _is_matrix(name: str) -> bool:
+  return name.startswith('blocks/') and name.split('/')[1] in MATRICES
+
+
+def _step_sizes(config: OptimizerConfig, steps: int, size: float = 1.0) -> list[float]:
+  """How far Adam moves a bias under a constant gradient: the learning rate of each step."""
+  params = {'blocks': {'q_bias': jnp.zeros(4)}}
+  transform = optimizer.make(config, steps)
+  state, out = transform.init(params), []
+  update = jax.jit(transform.update)
+  for _ in range(steps):
+    updates, state = update({'blocks': {'q_bias': jnp.full(4, size)}}, state, params)
+    out.append(-float(updates['blocks']['q_bias'][0]))
+  return out
+
+
+WARM = [0.25, 0.4375, 0.625, 0.8125]  # from a quarter of the peak up to it, in four steps
+
+
+@pytest.mark.parametrize(
+  ('schedule', 'warmup', 'expected'),
+  [
+    ('constant', 0, [1.0] * 12),
+    ('constant', 4, WARM + [1.0] * 8),
+    ('linear', 4, WARM + [1 - 0.95 * i / 8 for i in range(8)]),
+    ('cosine', 4, WARM + [0.05 + 0.95 * (1 + math.cos(math.pi * i / 8)) / 2 for i in range(8)]),
+    ('linear', 0, [1 - 0.95 * i / 12 for i in range(12)]),
+  ],
+)
+@pytest.mark.parametrize('name', ['adamw', 'muon'])
+def test_the_schedule_rises_to_the_peak_and_falls_to_a_twentieth(name: str, schedule: str, warmup: int, expected: list[float]) -> None:
+  # A bias under Muon follows the rate of vectors; the other rate is set apart to tell them from each other. Muon's Adam
+  # is Nesterov's variant, which looks one step ahead: its first steps are longer.
+  rates = {'learning_rate': 3e-3, 'vector_learning_rate': 9.0} if name == 'adamw' else {'learning_rate': 9.0, 'vector_learning_rate': 3e-3}
+  sizes = _step_sizes(OptimizerConfig(name=name, schedule=schedule, warmup=warmup, **rates), 12)  # type: ignore[arg-type]
+  ahead = [0.9 * (1 - 0.9**t) / (1 - 0.9 ** (t + 1)) + 0.1 / (1 - 0.9**t) if name == 'muon' else 1.0 for t in range(1, 13)]
+  np.testing.assert_allclose(sizes, [3e-3 * e * a for e, a in zip(expected, ahead)], rtol=1e-4)
+
+
+def test_one_huge_gradient_is_clipped_and_soon_forgotten() -> None:
+  params = {'blocks': {'q_bias': jnp.zeros(4)}}
+  for clip, bounds in ((1.0, (0.9, 1.1)), (1e9, (0.0, 0.8))):
+    transform = optimizer.make(OptimizerConfig(learning_rate=1.0, clip_norm=clip), 10)
+    state = transform.init(params)
+    for size in (1e6, 1.0):
+      updates, state = transform.update({'blocks': {'q_bias': jnp.full(4, size)}}, state, params)
+    assert bounds[0] < -float(updates['blocks']['q_bias'][0]) < bounds[1]
+
+
+def _first_update(config: OptimizerConfig, gradient: decoder.Params, params: decoder.Params) -> dict[str, jax.Array]:
+  transform = optimizer.make(config, 10)
+  updates, _ = jax.jit(transform.update)(gradient, transform.init(params), params)
+  return _names(updates)
+
+
+def test_muon_orthogonalizes_each_layers_matrices_and_leaves_the_rest_to_adam() -> None:
+  params, gradient = _some(0), _some(1)
+  updates = _first_update(OptimizerConfig(name='muon', learning_rate=0.5, vector_learning_rate=1e-3), gradient, params)
+  for name, update in updates.items():
+    if not _is_matrix(name):
+      np.testing.assert_allclose(jnp.abs(update), 1e-3 * (0.9 * 0.1 / 0.19 + 1), rtol=1e-2, err_msg=name)
+      continue
+    for layer in range(CONFIG.layers):
+      singular = np.linalg.svd(update[layer], compute_uv=False)
+      assert singular.max() / singular.min() < 2, f'{name} of layer {layer}'
+      assert 0.3 < singular.mean() < 1, f'{name} of layer {layer}'
+      given = np.linalg.svd(_names(gradient)[name][layer], compute_uv=False)
+      assert given.max() / given.min() > 3  # it was not orthogonal before
+
+
+@pytest.mark.parametrize('name', optimizer.NAMES)
+def test_weight_decay_shrinks_matrices_only(name: str) -> None:
+  params = _some(0)
+  config = OptimizerConfig(name=name, learning_rate=0.1, vector_learning_rate=0.1, weight_decay=0.5)
+  updates = _first_update(config, jax.tree.map(jnp.zeros_like, params), params)
+  for path, update in updates.items():
+    np.testing.assert_allclose(update, -0.05 * _names(params)[path] if _is_matrix(path) else 0.0, rtol=1e-5, atol=1e-8, err_msg=path)
+
+
+@pytest.mark.parametrize('name', optimizer.NAMES)
+def test_one_step_at_1e_6_moves_float32_masters(name: str) -> None:
+  params = _some(0)
+  updates = _first_update(dataclasses.replace(OptimizerConfig(), name=name), _some(1), params)
+  assert OptimizerConfig().learning_rate == 1e-6
+  for path, update in updates.items():
+    before = _names(params)[path]
+    moved = (optax.apply_updates(before, update) != before).mean()
+    assert moved > 0.9, path
+    rounded = before.astype(jnp.bfloat16)
+    assert (optax.apply_updates(rounded, update) != rounded).mean() < 0.2, path  # why masters are float32
+
+
+@pytest.mark.parametrize(('wrong', 'choices'), [({'name': 'sgd'}, optimizer.NAMES), ({'schedule': 'step'}, optimizer.SCHEDULES)])
+def test_an_unknown_name_is_refused_with_the_choices(wrong: dict[str, str], choices: tuple[str, ...]) -> None:
+  with pytest.raises(ConfigError, match=re.escape(f"{next(iter(wrong.values()))!r} is unknown; have {', '.join(choices)}")):
+    optimizer.make(OptimizerConfig(**wrong), 10)  # type: ignore[arg-type]

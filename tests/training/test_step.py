@@ -1,0 +1,264 @@
+"""The update: the right gradient in every layout, by one program, without [batch, length, vocabulary]."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from inftool_jax.data import packing, prefix
+from inftool_jax.data.packing import Packed
+from inftool_jax.models import decoder
+from inftool_jax.training import batching, objectives, optimizer, step
+from inftool_jax.training.optimizer import OptimizerConfig
+from tests.models import reference
+from tests.models.small import CONFIG, same_bits, weights
+from tests.training.rows import ADVANTAGE, FLAT, LAYOUTS, ROW, Sequenced, one_by_one, sequence
+
+GRPO = objectives.grpo(0.2, 0.28)
+MICRO = {1: 16, 4: 4}  # rows of a micro-batch -> micro-batches, 16 rows at most
+
+
+def _keep_gradient() -> optax.GradientTransformation:
+  """An optimizer that moves nothing and whose state is the last gradient."""
+  return optax.GradientTransformation(
+    lambda params: jax.tree.map(jnp.zeros_like, params), lambda grads, state, params: (jax.tree.map(jnp.zeros_like, grads), grads)
+  )
+
+
+@functools.cache
+def _program(objective: objectives.Objective):
+  return step.make(CONFIG, _keep_gradient(), objective)
+
+
+def _gradient(packed: Packed, advantage: np.ndarray | None, rows: int = 1) -> tuple[decoder.Params, dict[str, jax.Array]]:
+  objective = objectives.sft if advantage is None else GRPO
+  state = step.init(weights(CONFIG), _keep_gradient())
+  state, metrics = _program(objective)(state, batching.batch(packed, rows, MICRO[rows], advantage))
+  return state.opt_state, metrics
+
+
+def _assert_close(a: decoder.Params, b: decoder.Params, relative: float = 1e-5) -> None:
+  """Every parameter's gradient, in the norm."""
+  for (path, x), y in zip(jax.tree_util.tree_leaves_with_path(a), jax.tree.leaves(b), strict=True):
+    assert np.linalg.norm(x - y) <= relative * np.linalg.norm(y), jax.tree_util.keystr(path)
+
+
+# --- The gradient is right ---
+
+
+def _exact_loss(params: decoder.Params, sequences: Sequence[Sequenced], weight: Sequence[float]) -> float:
+  """Minus the weighted mean log-probability of trained tokens, in float64."""
+  total = sum(sum(s.loss_mask) for s in sequences)
+  logp = (reference.logprobs(params, CONFIG, list(s.tokens))[np.array(s.loss_mask)].sum() for s in sequences)
+  return -sum(w * x for w, x in zip(weight, logp, strict=True)) / total
+
+
+@pytest.mark.parametrize('advantage', [None, ADVANTAGE], ids=['sft', 'grpo'])
+def test_the_gradient_is_that_of_a_float64_reference(advantage: np.ndarray | None) -> None:
+  weight = np.ones(len(FLAT)) if advantage is None else advantage
+  gradient, metrics = _gradient(LAYOUTS['packed'], advantage)
+  norm = np.sqrt(sum(float((np.asarray(g, np.float64) ** 2).sum()) for g in jax.tree.leaves(gradient)))
+  params = jax.tree.map(lambda x: np.asarray(x, np.float64), weights(CONFIG))
+  rng = np.random.default_rng(0)
+  for _ in range(3):
+    direction = jax.tree.map(lambda x: rng.normal(size=x.shape), params)
+    moved = [_exact_loss(jax.tree.map(lambda p, d: p + h * d, params, direction), FLAT, weight) for h in (1e-5, -1e-5)]
+    slope = sum(float((np.asarray(g, np.float64) * d).sum()) for g, d in zip(jax.tree.leaves(gradient), jax.tree.leaves(direction)))
+    assert slope == pytest.approx((moved[0] - moved[1]) / 2e-5, abs=1e-5 * norm)
+  assert float(metrics['grad_norm']) == pytest.approx(norm, rel=1e-5)
+  if advantage is None:
+    assert float(metrics['loss']) == pytest.approx(_exact_loss(params, FLAT, weight), rel=1e-5)
+
+
+def test_score_is_the_reference_log_probability_in_every_layout() -> None:
+  params = weights(CONFIG)
+  exact = [reference.logprobs(params, CONFIG, list(s.tokens)) for s in FLAT]
+  for name, packed in LAYOUTS.items():
+    rows = (packed.tokens_BxT, packed.segments_BxT, packed.parents_BxT, packed.positions_BxT)
+    logp = np.asarray(jax.jit(step.score, static_argnums=2)(params, rows, CONFIG))
+    checked = 0
+    for row, column in zip(*np.nonzero(packed.loss_mask_BxT)):
+      expected = exact[packed.sequence_BxT[row, column]][packed.positions_BxT[row, column]]
+      assert logp[row, column] == pytest.approx(expected, abs=1e-4), name
+      checked += 1
+    assert checked == sum(sum(s.loss_mask) for s in FLAT) and not logp[:, 0].any()
+
+
+# --- Invariant 5: it does not depend on the layout ---
+
+
+@pytest.fixture(scope='module')
+def packed_gradient() -> decoder.Params:
+  return _gradient(LAYOUTS['packed'], ADVANTAGE)[0]
+
+
+@pytest.mark.parametrize('layout', LAYOUTS)
+@pytest.mark.parametrize('rows', MICRO)
+def test_one_by_one_packed_or_behind_shared_prompts_in_any_micro_batch(layout: str, rows: int, packed_gradient: decoder.Params) -> None:
+  gradient, metrics = _gradient(LAYOUTS[layout], ADVANTAGE, rows)
+  _assert_close(gradient, packed_gradient)
+  assert metrics['ratio'] == 1 and metrics['skipped'] == 0
+
+
+def test_any_order(packed_gradient: decoder.Params) -> None:
+  order = random.Random(0).sample(range(len(FLAT)), len(FLAT))
+  shuffled = packing.pack([FLAT[i] for i in order], ROW)
+  assert shuffled.rows > 1 and not np.array_equal(shuffled.tokens_BxT, LAYOUTS['packed'].tokens_BxT)
+  _assert_close(_gradient(shuffled, ADVANTAGE[order])[0], packed_gradient)
+
+
+def test_a_group_split_over_rows_has_the_gradient_of_the_group() -> None:
+  wide = [s for seed in range(3) for s in _same_prompt(seed, 8)]
+  groups = [wide[i : i + 8] for i in (0, 8, 16)]
+  shared = prefix.pack_groups(groups, ROW)
+  assert (shared.positions_BxT[shared.segments_BxT > 0] == 0).sum() > 3  # some prompt stands there twice
+  advantage = np.random.default_rng(1).normal(size=24).astype(np.float32)
+  _assert_close(_gradient(shared, advantage, 4)[0], _gradient(packing.pack(wide, ROW), advantage, 4)[0])
+
+
+def _same_prompt(seed: int, samples: int) -> list[Sequenced]:
+  rng = np.random.default_rng([9, seed])
+  prompt = rng.integers(0, CONFIG.vocab, 12).tolist()
+  ends = [rng.integers(0, CONFIG.vocab, rng.integers(4, 14)).tolist() for _ in range(samples)]
+  return [sequence([*prompt, *end], [False] * 12 + [True] * len(end)) for end in ends]
+
+
+# --- Tool text is read, not trained, and in no denominator ---
+
+
+def test_tool_text_is_in_no_denominator() -> None:
+  base = FLAT[:5]
+  longer = [sequence([*s.tokens, *range(15)], [*s.loss_mask, *[False] * 15]) for s in base]
+  plain, with_text = (_gradient(one_by_one(s), ADVANTAGE[:5]) for s in (base, longer))
+  _assert_close(with_text[0], plain[0])
+  for name in ('loss', 'entropy', 'gap', 'k3', 'ratio'):
+    assert float(with_text[1][name]) == pytest.approx(float(plain[1][name]), rel=1e-5)
+
+
+def test_one_normalizer_for_all_micro_batches() -> None:
+  # Rows with 1 and with 40 trained tokens: a mean per row or micro-batch would weigh the single one 40-fold.
+  rng = np.random.default_rng(4)
+  few = sequence(rng.integers(0, 97, 41).tolist(), [False] * 40 + [True])
+  many = sequence(rng.integers(0, 97, 41).tolist(), [False] + [True] * 40)
+  sums = [_exact_loss(weights(CONFIG), [s], [1.0]) * n for s, n in ((few, 1), (many, 40))]
+  rows = one_by_one([few, many])
+  assert float(_gradient(rows, None)[1]['loss']) == pytest.approx(sum(sums) / 41, rel=1e-5)
+
+
+# --- Invariant 9: memory ---
+
+
+def _arrays(jaxpr: Any) -> Iterator[tuple[int, ...]]:
+  """Shapes of everything a program computes, programs inside it included."""
+  for equation in jaxpr.eqns:
+    yield from (v.aval.shape for v in [*equation.invars, *equation.outvars] if hasattr(v.aval, 'shape'))
+    for parameter in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda x: hasattr(x, 'eqns') or hasattr(x, 'jaxpr')):
+      inner = getattr(parameter, 'jaxpr', parameter)
+      if hasattr(inner, 'eqns'):
+        yield from _arrays(inner)
+
+
+def _largest_with_vocabulary(function, *args, vocab: int) -> int:
+  """Elements per vocabulary entry of the largest array with a vocabulary axis."""
+  shapes = set(_arrays(jax.make_jaxpr(function)(*args).jaxpr))
+  return max(int(np.prod(shape)) // vocab for shape in shapes if vocab in shape)
+
+
+@pytest.mark.parametrize('objective', [objectives.sft, GRPO], ids=['sft', 'grpo'])
+def test_no_array_holds_the_vocabulary_for_more_than_a_chunk_of_positions(objective: objectives.Objective) -> None:
+  config = dataclasses.replace(CONFIG, vocab=1009)  # a prime: no other axis has this length
+  transform = optimizer.make(OptimizerConfig(), 10)
+  state = jax.eval_shape(lambda: step.init(decoder.init(config, 0), transform))
+  M, R, T = 3, 8, 512
+  batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct((M, R, T), x.dtype), batching.batch(LAYOUTS['packed'], 2, 8, ADVANTAGE))
+  scalar = lambda dtype: jax.ShapeDtypeStruct((), dtype)
+  batch = batch._replace(used=scalar(jnp.int32), tokens_total=scalar(jnp.float32))
+  update = lambda s, b: step.update(s, b, config, transform, objective)
+  largest = _largest_with_vocabulary(update, state, batch, vocab=config.vocab)
+  assert largest == step.HEAD_CHUNK < R * (T - 1)
+
+  def naive(params: decoder.Params, hidden: jax.Array) -> jax.Array:  # the search finds what must not be there
+    return jax.nn.log_softmax(decoder.logits(params, hidden)).sum()
+
+  hidden = jax.ShapeDtypeStruct((R * T, config.dim), jnp.float32)
+  assert _largest_with_vocabulary(jax.grad(naive), state.params, hidden, vocab=config.vocab) == R * T
+
+
+# --- The state ---
+
+
+@pytest.fixture(scope='module')
+def adamw():
+  transform = optimizer.make(OptimizerConfig(learning_rate=1e-3), 10)
+  return transform, step.make(CONFIG, transform, GRPO)
+
+
+def _batch(seed: int, n: int) -> step.Batch:
+  chosen = random.Random(seed).sample(range(len(FLAT)), n)
+  return batching.batch(packing.pack([FLAT[i] for i in chosen], ROW), 2, 8, ADVANTAGE[chosen])
+
+
+def test_one_program_for_all_batches_and_the_state_goes_on(adamw) -> None:
+  transform, program = adamw
+  state = step.init(weights(CONFIG), transform)
+  for n, size in enumerate((14, 3, 9, 1)):
+    before = jax.tree.map(np.array, state.params)
+    state, metrics = program(state, _batch(n, size))
+    assert not same_bits(before, state.params) and metrics['skipped'] == 0 and metrics['update_norm'] > 0
+    assert state.step == n + 1
+  assert program._cache_size() == 1
+
+
+@pytest.mark.parametrize('rubbish', [np.inf, np.nan])
+def test_a_gradient_that_is_not_finite_changes_nothing(adamw, rubbish: float) -> None:
+  transform, program = adamw
+  state, _ = program(step.init(weights(CONFIG), transform), _batch(0, 9))
+  before = jax.tree.map(np.array, state)
+  bad = _batch(1, 9)
+  bad.advantage[0, 0, np.nonzero(bad.mask[0, 0])[0][0]] = rubbish
+  state, metrics = program(state, bad)
+  assert metrics['skipped'] == 1 and not np.isfinite(metrics['grad_norm'])
+  assert same_bits(state, before)
+  after, metrics = program(state, _batch(2, 9))
+  assert metrics['skipped'] == 0 and after.step == 2
+
+
+def test_micro_batches_beyond_those_in_use_are_not_computed(adamw) -> None:
+  transform, program = adamw
+  batch = _batch(0, 3)
+  assert batch.used < 8
+  spoiled = batch._replace(advantage=batch.advantage.copy(), mask=batch.mask.copy())
+  spoiled.advantage[batch.used :], spoiled.mask[batch.used :] = np.nan, True
+  states = [program(step.init(weights(CONFIG), transform), b)[0] for b in (batch, spoiled)]
+  assert same_bits(*states)
+
+
+def test_an_empty_batch_leaves_fresh_parameters_as_they_are(adamw) -> None:
+  transform, program = adamw
+  state, metrics = program(step.init(weights(CONFIG), transform), batching.batch(packing.pack([], ROW), 2, 8, np.zeros(0)))
+  assert same_bits(state.params, weights(CONFIG)) and all(np.isfinite(x) for x in metrics.values())
+
+
+def test_the_same_update_twice_is_the_same_bits(adamw) -> None:
+  transform, program = adamw
+  states = [program(step.init(weights(CONFIG), transform), _batch(0, 14)) for _ in range(2)]
+  assert same_bits(*states)
+
+
+def test_bfloat16_compute_keeps_float32_masters_and_gradients() -> None:
+  config = dataclasses.replace(CONFIG, compute_dtype='bfloat16')
+  micro = jax.tree.map(lambda x: x[0], batching.batch(LAYOUTS['packed'], 2, 8, ADVANTAGE)[:7])
+  params = decoder.abstract(config)
+  gradient, _ = jax.eval_shape(jax.grad(lambda p: step.loss_sum(p, micro, config, GRPO), has_aux=True), params)
+  assert {g.dtype for g in jax.tree.leaves((params, gradient))} == {jnp.dtype('float32')}
+  program = str(jax.make_jaxpr(lambda p: step.loss_sum(p, micro, config, GRPO)[0])(params))
+  assert f'bf16[2,{ROW},{config.ffn}] = dot_general' in program and f'f32[2,{ROW},{config.ffn}] = dot_general' not in program
