@@ -21,6 +21,8 @@ ARMS = ('loop', 'fresh', 'static', 'sft_more', 'rft')
 REWARDS = ('gated', 'binary', 'additive')
 TINY = 'tiny'  # names the checkpoint that is shipped with the package
 
+_MISSING = object()
+
 
 @dataclasses.dataclass(frozen=True)
 class Specs:
@@ -115,8 +117,8 @@ def parse(config: Mapping[str, Any]) -> Settings:
   """
   problems: list[str] = []
   settings = _build(Settings, config, '', problems)
-  if not problems:
-    problems = list(_check(settings))
+  wrong = [p.split(':')[0] for p in problems]  # said already
+  problems += [p for p in _check(settings) if not any(f'{p.split(":")[0]}.'.startswith(f'{name}.') for name in wrong)]
   if problems:
     raise ConfigError('the config has problems:\n' + '\n'.join(f'  --config.{p}' for p in problems))
   return settings
@@ -124,33 +126,33 @@ def parse(config: Mapping[str, Any]) -> Settings:
 
 def _build(cls: type, data: Mapping[str, Any], prefix: str, problems: list[str]) -> Any:
   hints = typing.get_type_hints(cls)
-  values = {}
   problems += [f'{prefix}{key}: unknown key; known here: {", ".join(hints)}' for key in data if key not in hints]
-  for name, hint in hints.items():
-    if name not in data:
-      problems.append(f'{prefix}{name}: missing')
-    elif dataclasses.is_dataclass(hint):
-      values[name] = _build(hint, data[name], f'{prefix}{name}.', problems)  # type: ignore[arg-type]
-    else:
-      values[name] = _value(hint, data[name], f'{prefix}{name}', problems)
-  return None if problems else cls(**values)
+  return cls(**{name: _value(hint, data.get(name, _MISSING), f'{prefix}{name}', problems) for name, hint in hints.items()})
 
 
 def _value(hint: Any, value: Any, name: str, problems: list[str]) -> Any:
-  origin = typing.get_origin(hint)
-  if origin is tuple:
-    item = typing.get_args(hint)[0]
-    if isinstance(value, str):
-      problems.append(f"{name}: expected several values, got the text {value!r}; write ('{value}',)")
-      return ()
-    return tuple(_value(item, v, name, problems) for v in value)
-  if origin is not None:
-    return dict(value)
-  if hint is float and isinstance(value, int) and not isinstance(value, bool):
+  """`value` as a `hint`; or a line in `problems` and an empty value in its place, so that the rest can still be checked."""
+  origin, args = typing.get_origin(hint), typing.get_args(hint)
+  if value is _MISSING:
+    problems.append(f'{name}: missing')
+  elif dataclasses.is_dataclass(hint) or (origin is not None and origin is not tuple):
+    if hasattr(value, 'keys'):  # a ConfigDict is no Mapping
+      return {k: _value(args[1], value[k], f'{name}.{k}', problems) for k in value} if origin else _build(hint, value, f'{name}.', problems)
+    problems.append(f'{name}: expected several settings, got {value!r}')
+  elif origin is tuple:
+    if isinstance(value, (tuple, list)):
+      return tuple(_value(args[0], v, name, problems) for v in value)
+    got = f"the text {value!r}; write ('{value}',)" if isinstance(value, str) else repr(value)
+    problems.append(f'{name}: expected several values, got {got}')
+  elif hint is float and type(value) is int:
     return float(value)
-  if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+  elif isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+    return value
+  else:
     problems.append(f'{name}: expected {hint.__name__}, got {value!r}')
-  return value
+  if dataclasses.is_dataclass(hint):
+    return _build(hint, {}, '', [])  # type: ignore[arg-type]
+  return {} if origin not in (None, tuple) else (origin or hint)()
 
 
 def _check(s: Settings) -> Iterator[str]:
@@ -173,6 +175,7 @@ def _check(s: Settings) -> Iterator[str]:
   yield from (f'{name}: must not be negative' for name, value in (
     ('seed', s.seed), ('sft.steps', s.sft.steps), ('rounds.count', s.rounds.count), ('rounds.steps', s.rounds.steps),
     ('evaluation.n', s.evaluation.n), ('specs.servers', s.specs.servers),
+    *((f'synthesis.per_kind.{kind}', n) for kind, n in s.synthesis.per_kind.items()),
   ) if value < 0)  # fmt: skip
   if s.rounds.group < 2:
     yield f'rounds.group: {s.rounds.group} samples of a prompt have no one to be compared with; use at least 2'

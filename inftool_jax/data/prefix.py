@@ -36,8 +36,11 @@ class _Bundle:
 def pack_groups(groups: Sequence[Sequence[Aligned]], row_length: int) -> Packed:
   """Puts groups into rows, first fit in the order given; `sequence` counts through all samples of all groups.
 
-  Samples that are empty or longer than `row_length` are listed in `dropped`.
+  Samples that are empty or longer than `row_length` are listed in `dropped`. Raises ValueError, as `packing.pack` does, when
+  a sample's fields differ in length or its first token is to be trained.
   """
+  if row_length < 1:
+    raise ValueError(f'row length must be at least 1, not {row_length}')
   bundles: list[_Bundle] = []
   dropped: list[Dropped] = []
   first = 0
@@ -46,6 +49,8 @@ def pack_groups(groups: Sequence[Sequence[Aligned]], row_length: int) -> Packed:
     first += len(group)
     fits = [(i, s) for i, s in members if 0 < len(s.tokens) <= row_length]
     dropped += [Dropped(i, len(s.tokens), f'empty or longer than a row of {row_length} tokens') for i, s in members if (i, s) not in fits]
+    for i, s in fits:
+      _check(i, s)
     bundles += _bundles(fits, row_length)
   return dataclasses.replace(_placed(bundles, row_length), dropped=tuple(dropped))
 
@@ -60,6 +65,13 @@ def shared_length(group: Sequence[Aligned]) -> int:
   while common < limit and all(s.tokens[common] == first[common] for s in group):
     common += 1
   return max(0, common - 1)
+
+
+def _check(index: int, sequence: Aligned) -> None:
+  if not len(sequence.tokens) == len(sequence.loss_mask) == len(sequence.logprobs):
+    raise ValueError(f'sample {index}: tokens, loss_mask and logprobs differ in length')
+  if sequence.loss_mask[0]:
+    raise ValueError(f'sample {index}: the first token is in the loss mask, but nothing predicts it')
 
 
 def _bundles(members: list[tuple[int, Aligned]], row_length: int) -> list[_Bundle]:

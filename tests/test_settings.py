@@ -1,0 +1,146 @@
+"""Configs: the shipped presets are right, and everything wrong with one is said at once, by full name."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import ml_collections
+import pytest
+
+from inftool_jax import settings
+from inftool_jax.errors import ConfigError
+from inftool_jax.training.optimizer import OptimizerConfig
+
+FILE = Path(__file__).parent.parent / 'configs' / 'round.py'
+
+
+def _load():
+  spec = importlib.util.spec_from_file_location('round_config', FILE)
+  assert spec is not None and spec.loader is not None
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
+
+
+ROUND = _load()
+
+
+def _changed(**changes: Any) -> dict[str, Any]:
+  """The default config as a plain mapping; keys name places as in `sft__rows`, `...` removes one."""
+  config: dict[str, Any] = copy.deepcopy(ROUND.get_config().to_dict())
+  for name, value in changes.items():
+    *rooms, last = name.split('__')
+    at = config
+    for room in rooms:
+      at = at[room]
+    if value is ...:
+      del at[last]
+    else:
+      at[last] = value
+  return config
+
+
+def _problems(**changes: Any) -> list[str]:
+  """The lines of the message, without the `--config.` they start with."""
+  with pytest.raises(ConfigError) as error:
+    settings.parse(_changed(**changes))
+  first, *lines = str(error.value).split('\n')
+  assert first == 'the config has problems:' and all(line.startswith('  --config.') for line in lines)
+  return [line.removeprefix('  --config.') for line in lines]
+
+
+@pytest.mark.parametrize('preset', ROUND.PRESETS)
+def test_the_shipped_presets_parse(preset: str) -> None:
+  parsed = settings.parse(ROUND.get_config(preset))
+  assert parsed.preset == preset and parsed.stages == settings.STAGES
+  assert isinstance(parsed.sft.optimizer, OptimizerConfig) and isinstance(parsed.synthesis.per_kind, dict)
+  frozen = ml_collections.FrozenConfigDict(ROUND.get_config(preset))
+  assert parsed == settings.parse(ROUND.get_config(preset).to_dict()) == settings.parse(frozen)
+
+
+def test_presets_differ_and_an_unknown_one_is_refused() -> None:
+  assert settings.parse(ROUND.get_config('smoke')) != dataclasses.replace(settings.parse(ROUND.get_config()), preset='smoke')
+  with pytest.raises(ValueError, match="preset 'huge' is unknown; choose from tiny, smoke"):
+    ROUND.get_config('huge')
+
+
+def test_every_value_in_the_file_is_one_the_program_knows_and_the_other_way_round() -> None:
+  def names(value: Any, prefix: str = '') -> set[str]:
+    if dataclasses.is_dataclass(value):
+      return {n for f in dataclasses.fields(value) for n in names(getattr(value, f.name), f'{prefix}{f.name}.')}
+    return {prefix}
+
+  def keys(value: Any, prefix: str = '') -> set[str]:
+    if isinstance(value, dict) and prefix != 'synthesis.per_kind.':
+      return {n for k, v in value.items() for n in keys(v, f'{prefix}{k}.')}
+    return {prefix}
+
+  assert keys(_changed()) == names(settings.parse(_changed()))
+
+
+def test_an_integer_is_a_float_where_one_is_wanted() -> None:
+  parsed = settings.parse(_changed(rounds__temperature=1, sft__optimizer__learning_rate=1))
+  assert type(parsed.rounds.temperature) is float and type(parsed.sft.optimizer.learning_rate) is float
+
+
+def test_lists_are_as_good_as_tuples() -> None:
+  assert settings.parse(_changed(stages=['sft', 'evaluate'], synthesis__offered=[2, 3])).synthesis.offered == (2, 3)
+
+
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    ({'rouns': 3}, 'rouns: unknown key; known here: preset, seed'),
+    ({'sft__optimizer__momentum': 0.9}, 'sft.optimizer.momentum: unknown key; known here: name, learning_rate'),
+    ({'synthesis__per_kind': {'singel': 3}}, "synthesis.per_kind: 'singel' is unknown; choose from single"),
+    ({'rounds__optimizer__b2': ...}, 'rounds.optimizer.b2: missing'),
+    ({'probe': ...}, 'probe: missing'),
+    ({'seed': 1.5}, 'seed: expected int, got 1.5'),
+    ({'seed': True}, 'seed: expected int, got True'),
+    ({'rounds__temperature': '1'}, "rounds.temperature: expected float, got '1'"),
+    ({'rounds__scale_advantage': 1}, 'rounds.scale_advantage: expected bool, got 1'),
+    ({'model__path': None}, 'model.path: expected str, got None'),
+    ({'stages': 'sft'}, "stages: expected several values, got the text 'sft'; write ('sft',)"),
+    ({'specs__paths': 'specs/'}, "specs.paths: expected several values, got the text 'specs/'; write ('specs/',)"),
+    ({'specs__paths': 3}, 'specs.paths: expected several values, got 3'),
+    ({'specs__paths': (1,)}, 'specs.paths: expected str, got 1'),
+    ({'sft': 3}, 'sft: expected several settings, got 3'),
+    ({'synthesis__per_kind': 5}, 'synthesis.per_kind: expected several settings, got 5'),
+    ({'synthesis__per_kind': {'single': 'many'}}, "synthesis.per_kind.single: expected int, got 'many'"),
+    ({'synthesis__per_kind': {'single': -1}}, 'synthesis.per_kind.single: must not be negative'),
+    ({'rounds__arm': 'loops'}, "rounds.arm: 'loops' is unknown; choose from loop, fresh, static, sft_more, rft"),
+    ({'rounds__reward': 'sum'}, "rounds.reward: 'sum' is unknown; choose from gated, binary, additive"),
+    ({'stages': ('sft', 'train')}, "stages: 'train' is unknown; choose from synthesise, sft, rounds, evaluate"),
+    ({'sft__optimizer__name': 'sgd'}, "sft.optimizer.name: 'sgd' is unknown; choose from adamw, muon"),
+    ({'rounds__optimizer__schedule': 'step'}, "rounds.optimizer.schedule: 'step' is unknown; choose from constant, cosine, linear"),
+    ({'sampling__slots': 0}, 'sampling.slots: must be at least 1, is 0'),
+    ({'sft__steps': -1}, 'sft.steps: must not be negative'),
+    ({'rounds__group': 1}, 'rounds.group: 1 samples of a prompt have no one to be compared with; use at least 2'),
+    ({'rounds__temperature': 0.0}, 'rounds.temperature: 0.0 would make all samples of a group alike'),
+    ({'rounds__temperature': float('nan')}, 'rounds.temperature: nan would make all samples of a group alike'),
+    ({'synthesis__offered': (4, 2)}, 'synthesis.offered: expected (fewest, most) with 1 <= fewest <= most, got (4, 2)'),
+    ({'synthesis__offered': (3,)}, 'synthesis.offered: expected (fewest, most)'),
+    ({'model__path': '', 'model__tokenizer': ''}, 'model.tokenizer: random weights (empty model.path) need a folder'),
+    ({'model__path': 'no/such/model'}, 'model.path: no/such/model is not a folder'),
+    ({'specs__paths': ('no/such/spec.yaml',)}, 'specs.paths: no/such/spec.yaml does not exist'),
+    ({'evaluation__path': 'no/such/file'}, 'evaluation.path: no/such/file is not a file'),
+    ({'sft__checkpoint': 'no/such/run'}, 'sft.checkpoint: no/such/run is not a folder'),
+    ({'stages': ('synthesise', 'rounds')}, "stages: 'synthesise' and 'rounds' without 'sft' would leave the synthesised data unused"),
+  ],
+)
+def test_each_problem_names_its_key_and_what_would_do(changes: dict[str, Any], message: str) -> None:
+  problems = _problems(**changes)
+  assert len(problems) == 1 and problems[0].startswith(message)
+
+
+def test_all_problems_are_told_at_once() -> None:
+  problems = _problems(
+    rouns=3, seed='x', stages='sft', sft__rows=..., sft__optimizer__name='sgd', rounds__group=1, probe=7, specs__paths=('no/such',),
+    sft__steps=-1,
+  )  # fmt: skip
+  places = ['rouns', 'seed', 'stages', 'sft.rows', 'sft.optimizer.name', 'rounds.group', 'probe', 'specs.paths', 'sft.steps']
+  assert sorted(p.split(':')[0] for p in problems) == sorted(places)
