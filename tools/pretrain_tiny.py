@@ -69,8 +69,8 @@ def rows(tokenizer: Tokenizer, corpus: tiny_corpus.Corpus, count: int, length: i
 def loss_fn(params, tokens, segments, positions, weights):
   hidden, _ = decoder.forward(params, CONFIG, tokens, positions, attention.segment_attention(segments, jnp.full_like(segments, -1)))
   flat = hidden[:, :-1].reshape(-1, CONFIG.dim)
-  logp, _ = logprobs.token_logprobs(params, flat, tokens[:, 1:].reshape(-1), chunk=2048)
   w = weights[:, 1:].reshape(-1)
+  logp, _ = logprobs.token_logprobs(params, flat, tokens[:, 1:].reshape(-1), w > 0, chunk=2048)
   sure = (w == 1.0).astype(jnp.float32)
   return -(logp * w).sum() / w.sum(), -(logp * sure).sum() / jnp.maximum(sure.sum(), 1)
 

@@ -21,6 +21,11 @@ Cache = Any
 Attend = Callable[[jax.Array, jax.Array, jax.Array, jax.Array, Cache], tuple[jax.Array, Cache]]
 
 
+# Models of so few layers are unrolled: XLA's CPU backend runs a loop's body on fewer threads (tiny preset, 2 cores, 2026-11-22:
+# 4,040 against 3,230 training tokens a second).
+UNROLLED = 8
+
+
 class Block(nnx.Module):
   """One layer's parameters."""
 
@@ -106,7 +111,8 @@ def forward(
     return (x, cache), None
 
   body = jax.checkpoint(layer) if remat else layer
-  (x_BxTxD, cache), _ = jax.lax.scan(body, (x_BxTxD, cache), (params['blocks'], jnp.arange(config.layers)))
+  unroll = config.layers <= UNROLLED
+  (x_BxTxD, cache), _ = jax.lax.scan(body, (x_BxTxD, cache), (params['blocks'], jnp.arange(config.layers)), unroll=unroll)
   return rms_norm(x_BxTxD, params['norm'], config.norm_eps), cache
 
 

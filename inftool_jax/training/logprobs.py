@@ -2,31 +2,81 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
 from inftool_jax.models import decoder
 
 
-def token_logprobs(params: decoder.Params, hidden_NxD: jax.Array, targets_N: jax.Array, chunk: int) -> tuple[jax.Array, jax.Array]:
-  """Log-probability of each target and entropy of its distribution, both float32 [N], in nats.
+def token_logprobs(
+  params: decoder.Params, hidden_NxD: jax.Array, targets_N: jax.Array, wanted_N: jax.Array, chunk: int
+) -> tuple[jax.Array, jax.Array]:
+  """Log-probability of each wanted target and entropy of its distribution, both float32 [N], in nats; 0 where not wanted.
 
-  Scans over chunks of `chunk` positions and recomputes a chunk's logits in the backward pass, so that at most
-  [chunk, V] logits are alive. N is padded to whole chunks.
+  Goes through the wanted positions in chunks of `chunk` and recomputes a chunk's logits in the backward pass: at most
+  [chunk, V] logits are alive, and prompts, most of a batch, cost nothing. Differentiable in the hidden states and the head through
+  the log-probability; the entropy is a metric and carries no gradient.
   """
-  N, D = hidden_NxD.shape
-  pad = -N % chunk
-  hidden = jnp.pad(hidden_NxD, ((0, pad), (0, 0))).reshape(-1, chunk, D)
-  targets = jnp.pad(targets_N, (0, pad)).reshape(-1, chunk)
+  order_N = jnp.argsort(~wanted_N, stable=True)  # the wanted positions first, in their order
+  pad = -order_N.shape[0] % chunk
+  order_P = jnp.pad(order_N, (0, pad), constant_values=order_N.shape[0])  # out of range: read as 0, dropped on write
+  chunks = (wanted_N.sum() + chunk - 1) // chunk
+  return _chunked(decoder.head(params), hidden_NxD, jnp.asarray(targets_N), jnp.asarray(wanted_N), order_P, chunks, chunk)
 
-  @jax.checkpoint
-  def one(carry, xs):
-    h_CxD, t_C = xs
-    logits_CxV = decoder.logits(params, h_CxD)
-    norm_C = jax.nn.logsumexp(logits_CxV, axis=-1)
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(6,))
+def _chunked(head_VxD, hidden_NxD, targets_N, wanted_N, order_P, chunks, chunk: int):
+  N = hidden_NxD.shape[0]
+
+  def one(i, carry):
+    logp_N, entropy_N = carry
+    index_C, h_CxD, t_C = _chunk(i, chunk, order_P, hidden_NxD, targets_N)
+    logits_CxV, norm_C = _logits(head_VxD, h_CxD)
     logp_C = jnp.take_along_axis(logits_CxV, t_C[:, None], axis=-1)[:, 0] - norm_C
-    entropy_C = norm_C - jnp.sum(jax.nn.softmax(logits_CxV, axis=-1) * logits_CxV, axis=-1)
-    return carry, (logp_C, entropy_C)
+    entropy_C = norm_C - (jnp.exp(logits_CxV - norm_C[:, None]) * logits_CxV).sum(axis=-1)
+    return logp_N.at[index_C].set(logp_C, mode='drop'), entropy_N.at[index_C].set(entropy_C, mode='drop')
 
-  _, (logp, entropy) = jax.lax.scan(one, None, (hidden, targets))
-  return logp.reshape(-1)[:N], entropy.reshape(-1)[:N]
+  logp_N, entropy_N = jax.lax.fori_loop(0, chunks, one, (jnp.zeros(N, jnp.float32), jnp.zeros(N, jnp.float32)))
+  return jnp.where(wanted_N, logp_N, 0.0), jnp.where(wanted_N, entropy_N, 0.0)
+
+
+def _forward(head_VxD, hidden_NxD, targets_N, wanted_N, order_P, chunks, chunk: int):
+  out = _chunked(head_VxD, hidden_NxD, targets_N, wanted_N, order_P, chunks, chunk)
+  return out, (head_VxD, hidden_NxD, targets_N, wanted_N, order_P, chunks)
+
+
+def _backward(chunk: int, residuals, cotangents):
+  """d logp / d logits = onehot(target) - softmax."""
+  head_VxD, hidden_NxD, targets_N, wanted_N, order_P, chunks = residuals
+  pull_N = jnp.where(wanted_N, cotangents[0], 0.0)
+
+  def one(i, carry):
+    d_head_VxD, d_hidden_NxD = carry
+    index_C, h_CxD, t_C = _chunk(i, chunk, order_P, hidden_NxD, targets_N)
+    pull_C = pull_N.at[index_C].get(mode='fill', fill_value=0.0)
+    logits_CxV, norm_C = _logits(head_VxD, h_CxD)
+    residual_CxV = -jnp.exp(logits_CxV - norm_C[:, None]) * pull_C[:, None]
+    residual_CxV = residual_CxV.at[jnp.arange(chunk), t_C].add(pull_C).astype(h_CxD.dtype)
+    d_head_VxD += jnp.einsum('cv,cd->vd', residual_CxV, h_CxD, preferred_element_type=jnp.float32)
+    d_h_CxD = jnp.einsum('cv,vd->cd', residual_CxV, head_VxD.astype(h_CxD.dtype))
+    return d_head_VxD, d_hidden_NxD.at[index_C].set(d_h_CxD, mode='drop')
+
+  zeros = jnp.zeros(head_VxD.shape, jnp.float32), jnp.zeros_like(hidden_NxD)
+  d_head_VxD, d_hidden_NxD = jax.lax.fori_loop(0, chunks, one, zeros)
+  return d_head_VxD.astype(head_VxD.dtype), d_hidden_NxD, None, None, None, None
+
+
+_chunked.defvjp(_forward, _backward)
+
+
+def _chunk(i, chunk: int, order_P, hidden_NxD, targets_N):
+  index_C = jax.lax.dynamic_slice(order_P, (i * chunk,), (chunk,))
+  return index_C, hidden_NxD.at[index_C].get(mode='fill', fill_value=0), targets_N.at[index_C].get(mode='fill', fill_value=0)
+
+
+def _logits(head_VxD, h_CxD):
+  """float32 logits [C, V] and their log normalizer [C]."""
+  logits_CxV = jnp.einsum('cd,vd->cv', h_CxD, head_VxD.astype(h_CxD.dtype), preferred_element_type=jnp.float32)
+  return logits_CxV, jax.nn.logsumexp(logits_CxV, axis=-1)

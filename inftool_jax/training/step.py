@@ -83,14 +83,15 @@ def loss_sum(params: decoder.Params, micro: tuple, config: DecoderConfig, object
   tokens_RxT, segments, parents, positions, mask, advantage, behavior = micro
   hidden_RxTxD, _ = decoder.forward(params, config, tokens_RxT, positions, attention.segment_attention(segments, parents))
   hidden_NxD = hidden_RxTxD[:, :-1].reshape(-1, config.dim)
-  logp, entropy = logprobs.token_logprobs(params, hidden_NxD, tokens_RxT[:, 1:].reshape(-1), HEAD_CHUNK)
-  flat = (x[:, 1:].reshape(-1) for x in (mask, advantage, behavior))
-  return objective(Tokens(logp, entropy, *flat))
+  mask_N, advantage_N, behavior_N = (x[:, 1:].reshape(-1) for x in (mask, advantage, behavior))
+  logp, entropy = logprobs.token_logprobs(params, hidden_NxD, tokens_RxT[:, 1:].reshape(-1), mask_N, HEAD_CHUNK)
+  return objective(Tokens(logp, entropy, mask_N, advantage_N, behavior_N))
 
 
 def score(params: decoder.Params, micro: tuple, config: DecoderConfig) -> jax.Array:
   """The learner's log-probabilities [R, T] of each token given its past (0 in column 0): the program behind `loss_sum`."""
   tokens_RxT, segments, parents, positions = micro[:4]
   hidden_RxTxD, _ = decoder.forward(params, config, tokens_RxT, positions, attention.segment_attention(segments, parents))
-  logp, _ = logprobs.token_logprobs(params, hidden_RxTxD[:, :-1].reshape(-1, config.dim), tokens_RxT[:, 1:].reshape(-1), HEAD_CHUNK)
+  hidden_NxD, targets_N = hidden_RxTxD[:, :-1].reshape(-1, config.dim), tokens_RxT[:, 1:].reshape(-1)
+  logp, _ = logprobs.token_logprobs(params, hidden_NxD, targets_N, jnp.ones(targets_N.shape, bool), HEAD_CHUNK)
   return jnp.pad(logp.reshape(tokens_RxT.shape[0], -1), ((0, 0), (1, 0)))
