@@ -177,6 +177,8 @@ def _check(s: Settings) -> Iterator[str]:
     ('evaluation.n', s.evaluation.n), ('specs.servers', s.specs.servers),
     *((f'synthesis.per_kind.{kind}', n) for kind, n in s.synthesis.per_kind.items()),
   ) if value < 0)  # fmt: skip
+  if s.sampling.slots < 64 or s.sampling.prefill_rows * s.sampling.prefill_chunk < 64:
+    yield 'sampling: slots, and prefill_rows * prefill_chunk, must be at least 64, or a sample would depend on its neighbors'
   if s.rounds.group < 2:
     yield f'rounds.group: {s.rounds.group} samples of a prompt have no one to be compared with; use at least 2'
   if not 0 < s.rounds.temperature:

@@ -20,10 +20,11 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 LAYERS = (  # top to bottom; a room imports from itself and from layers below its own
   {'main'},
   {'loop'},
-  {'evaluation', 'synthesis', 'training', 'report'},
+  {'evaluation'},  # it plans probes and expansions, and its figures are the report's
+  {'synthesis', 'training', 'report'},
   {'play'},
   {'agents', 'servers', 'sampling', 'data'},
-  {'rewards', 'chat', 'models', 'parallel', 'toolbox'},
+  {'rewards', 'chat', 'models', 'toolbox'},
   {'specs'},
   {'types', 'errors', 'seeds'},
 )
@@ -33,7 +34,7 @@ SETTINGS_MAY_IMPORT = {'types', 'errors', 'training.optimizer'}
 
 WITHOUT_JAX = {'types', 'errors', 'seeds', 'specs', 'toolbox', 'servers', 'agents', 'chat', 'rewards', 'play', 'synthesis', 'report'}
 ARRAYS = {'jax', 'jaxlib', 'flax', 'optax', 'orbax'}
-ANYWHERE_JAX_RUNS = {'models', 'sampling', 'training', 'parallel'}
+ANYWHERE_JAX_RUNS = {'models', 'sampling', 'training'}
 THEIR_NEEDS = ARRAYS | {'numpy', 'ml_dtypes', 'safetensors'}
 LOADED_WHEN_USED = {'transformers', 'tokenizers', 'mcp', 'sklearn', 'matplotlib'}
 

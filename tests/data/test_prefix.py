@@ -42,7 +42,7 @@ def groups(draw: st.DrawFn) -> list[Tokens]:
 
 several = st.lists(groups(), max_size=4)
 lengths = st.integers(1, 24)
-quick = hypothesis.settings(max_examples=150, deadline=None)
+quick = hypothesis.settings(max_examples=80, deadline=None)
 
 
 def _flat(given: list[list[Tokens]]) -> list[Tokens]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -18,10 +19,15 @@ TIED = dataclasses.replace(CONFIG, tied=True)
 
 
 def weights(config: DecoderConfig, seed: int = 0) -> decoder.Params:
-  """Random parameters that keep activations near unit size and make logits of a few nats."""
+  """Random parameters that keep activations near unit size and make logits of a few nats; the caller's to donate."""
+  return jax.tree.map(jnp.array, _drawn(config, seed))
+
+
+@functools.cache
+def _drawn(config: DecoderConfig, seed: int) -> decoder.Params:
   rng = np.random.default_rng(seed)
 
-  def leaf(path: tuple, like: jax.ShapeDtypeStruct) -> jax.Array:
+  def leaf(path: tuple, like: jax.ShapeDtypeStruct) -> np.ndarray:
     name, noise = path[-1].key, rng.normal(size=like.shape)
     if name.endswith('norm'):
       value = 1 + 0.2 * noise
@@ -29,7 +35,7 @@ def weights(config: DecoderConfig, seed: int = 0) -> decoder.Params:
       value = 0.3 * noise
     else:
       value = noise * (0.3 if name in ('embed', 'head') else like.shape[-2] ** -0.5)
-    return jnp.asarray(value, like.dtype)
+    return value.astype(like.dtype)
 
   return jax.tree_util.tree_map_with_path(leaf, decoder.abstract(config))
 

@@ -21,7 +21,7 @@ from tests.models.small import CONFIG
 
 # 64 slots and 4 x 16 prefill rows: the fewest for which a row's bits do not depend on its place (see SamplerConfig).
 SIZES = SamplerConfig(slots=64, context=400, prefill_rows=4, prefill_chunk=16, decode_steps=4)
-SCORED = 64  # columns of a scored row
+SCORED = (16, 64)  # rows and columns of what the learner scores, one shape for all tests
 
 T = TypeVar('T')
 
@@ -73,13 +73,13 @@ def one_by_one(sampler: BatchedSampler, params: decoder.Params, requests: Sequen
 
 @functools.partial(jax.jit, static_argnums=1)
 def _score(params, config: DecoderConfig, tokens_RxT: np.ndarray, segments_RxT: np.ndarray) -> jax.Array:
-  positions = np.broadcast_to(np.arange(SCORED, dtype=np.int32), tokens_RxT.shape)
+  positions = np.broadcast_to(np.arange(tokens_RxT.shape[1], dtype=np.int32), tokens_RxT.shape)
   return step.score(params, (tokens_RxT, segments_RxT, np.full_like(positions, -1), positions), config)
 
 
 def learners(params: decoder.Params, sequences: Sequence[Sequence[int]], config: DecoderConfig = CONFIG) -> list[np.ndarray]:
   """The learner's log-probability of every token of each sequence, by `training.step.score`."""
-  tokens, segments = np.zeros((2, len(sequences), SCORED), np.int32)
+  tokens, segments = np.zeros((2, *SCORED), np.int32)
   for row, sequence in enumerate(sequences):
     tokens[row, : len(sequence)], segments[row, : len(sequence)] = sequence, 1
-  return [np.asarray(logp[: len(sequence)]) for logp, sequence in zip(_score(params, config, tokens, segments), sequences, strict=True)]
+  return [np.asarray(logp[: len(sequence)]) for logp, sequence in zip(_score(params, config, tokens, segments), sequences)]

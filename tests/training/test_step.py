@@ -27,23 +27,26 @@ GRPO = objectives.grpo(0.2, 0.28)
 MICRO = {1: 16, 4: 4}  # rows of a micro-batch -> micro-batches, 16 rows at most
 
 
-def _keep_gradient() -> optax.GradientTransformation:
-  """An optimizer that moves nothing and whose state is the last gradient."""
-  return optax.GradientTransformation(
-    lambda params: jax.tree.map(jnp.zeros_like, params), lambda grads, state, params: (jax.tree.map(jnp.zeros_like, grads), grads)
-  )
+# AdamW whose state also holds the last gradient as the update program computed it.
+KEEP = optax.GradientTransformation(lambda params: jax.tree.map(jnp.zeros_like, params), lambda grads, state, params: (grads, grads))
+TRANSFORM = optax.chain(KEEP, optimizer.make(OptimizerConfig(learning_rate=1e-3), 10))
+PLAIN = optax.chain(KEEP)  # the gradient only: compiles a third faster
+program = functools.cache(lambda objective, transform=TRANSFORM: step.make(CONFIG, transform, objective))
 
 
-@functools.cache
-def _program(objective: objectives.Objective):
-  return step.make(CONFIG, _keep_gradient(), objective)
+def _fresh(transform: optax.GradientTransformation = TRANSFORM) -> step.State:
+  return step.init(weights(CONFIG), transform)
 
 
 def _gradient(packed: Packed, advantage: np.ndarray | None, rows: int = 1) -> tuple[decoder.Params, dict[str, jax.Array]]:
-  objective = objectives.sft if advantage is None else GRPO
-  state = step.init(weights(CONFIG), _keep_gradient())
-  state, metrics = _program(objective)(state, batching.batch(packed, rows, MICRO[rows], advantage))
-  return state.opt_state, metrics
+  batch = batching.batch(packed, rows, MICRO[rows], advantage)
+  if advantage is None:
+    state, metrics = program(objectives.sft, PLAIN)(_fresh(PLAIN), batch)
+  elif rows == 1:
+    state, metrics = program(GRPO)(_fresh(), batch)  # the program of the tests of the state
+  else:
+    state, metrics = program(GRPO, PLAIN)(_fresh(PLAIN), batch)
+  return state.opt_state[0], metrics
 
 
 def _assert_close(a: decoder.Params, b: decoder.Params, relative: float = 1e-5) -> None:
@@ -80,11 +83,11 @@ def test_the_gradient_is_that_of_a_float64_reference(advantage: np.ndarray | Non
 
 
 def test_score_is_the_reference_log_probability_in_every_layout() -> None:
-  params = weights(CONFIG)
+  params, score = weights(CONFIG), jax.jit(step.score, static_argnums=2)
   exact = [reference.logprobs(params, CONFIG, list(s.tokens)) for s in FLAT]
   for name, packed in LAYOUTS.items():
-    rows = (packed.tokens_BxT, packed.segments_BxT, packed.parents_BxT, packed.positions_BxT)
-    logp = np.asarray(jax.jit(step.score, static_argnums=2)(params, rows, CONFIG))
+    rows = batching.batch(packed, 16, 1)[:4]
+    logp = np.asarray(score(params, tuple(x[0] for x in rows), CONFIG))
     checked = 0
     for row, column in zip(*np.nonzero(packed.loss_mask_BxT)):
       expected = exact[packed.sequence_BxT[row, column]][packed.positions_BxT[row, column]]
@@ -196,61 +199,51 @@ def test_no_array_holds_the_vocabulary_for_more_than_a_chunk_of_positions(object
 # --- The state ---
 
 
-@pytest.fixture(scope='module')
-def adamw():
-  transform = optimizer.make(OptimizerConfig(learning_rate=1e-3), 10)
-  return transform, step.make(CONFIG, transform, GRPO)
-
-
 def _batch(seed: int, n: int) -> step.Batch:
   chosen = random.Random(seed).sample(range(len(FLAT)), n)
-  return batching.batch(packing.pack([FLAT[i] for i in chosen], ROW), 2, 8, ADVANTAGE[chosen])
+  return batching.batch(packing.pack([FLAT[i] for i in chosen], ROW), 1, MICRO[1], ADVANTAGE[chosen])
 
 
-def test_one_program_for_all_batches_and_the_state_goes_on(adamw) -> None:
-  transform, program = adamw
-  state = step.init(weights(CONFIG), transform)
-  for n, size in enumerate((14, 3, 9, 1)):
+def test_one_program_for_all_batches_and_the_state_goes_on() -> None:
+  state, _ = program(GRPO)(_fresh(), _batch(0, 14))
+  compiled = program(GRPO)._cache_size()
+  for n, size in enumerate((3, 14, 9, 1), 1):
     before = jax.tree.map(np.array, state.params)
-    state, metrics = program(state, _batch(n, size))
+    state, metrics = program(GRPO)(state, _batch(n, size))
     assert not same_bits(before, state.params) and metrics['skipped'] == 0 and metrics['update_norm'] > 0
     assert state.step == n + 1
-  assert program._cache_size() == 1
+  assert program(GRPO)._cache_size() == compiled
 
 
 @pytest.mark.parametrize('rubbish', [np.inf, np.nan])
-def test_a_gradient_that_is_not_finite_changes_nothing(adamw, rubbish: float) -> None:
-  transform, program = adamw
-  state, _ = program(step.init(weights(CONFIG), transform), _batch(0, 9))
+def test_a_gradient_that_is_not_finite_changes_nothing(rubbish: float) -> None:
+  state, _ = program(GRPO)(_fresh(), _batch(0, 9))
   before = jax.tree.map(np.array, state)
   bad = _batch(1, 9)
   bad.advantage[0, 0, np.nonzero(bad.mask[0, 0])[0][0]] = rubbish
-  state, metrics = program(state, bad)
+  state, metrics = program(GRPO)(state, bad)
   assert metrics['skipped'] == 1 and not np.isfinite(metrics['grad_norm'])
   assert same_bits(state, before)
-  after, metrics = program(state, _batch(2, 9))
+  after, metrics = program(GRPO)(state, _batch(2, 9))
   assert metrics['skipped'] == 0 and after.step == 2
 
 
-def test_micro_batches_beyond_those_in_use_are_not_computed(adamw) -> None:
-  transform, program = adamw
+def test_micro_batches_beyond_those_in_use_are_not_computed() -> None:
   batch = _batch(0, 3)
-  assert batch.used < 8
+  assert batch.used < MICRO[1]
   spoiled = batch._replace(advantage=batch.advantage.copy(), mask=batch.mask.copy())
   spoiled.advantage[batch.used :], spoiled.mask[batch.used :] = np.nan, True
-  states = [program(step.init(weights(CONFIG), transform), b)[0] for b in (batch, spoiled)]
+  states = [program(GRPO)(_fresh(), b)[0] for b in (batch, spoiled)]
   assert same_bits(*states)
 
 
-def test_an_empty_batch_leaves_fresh_parameters_as_they_are(adamw) -> None:
-  transform, program = adamw
-  state, metrics = program(step.init(weights(CONFIG), transform), batching.batch(packing.pack([], ROW), 2, 8, np.zeros(0)))
+def test_an_empty_batch_leaves_fresh_parameters_as_they_are() -> None:
+  state, metrics = program(GRPO)(_fresh(), batching.batch(packing.pack([], ROW), 1, MICRO[1], np.zeros(0)))
   assert same_bits(state.params, weights(CONFIG)) and all(np.isfinite(x) for x in metrics.values())
 
 
-def test_the_same_update_twice_is_the_same_bits(adamw) -> None:
-  transform, program = adamw
-  states = [program(step.init(weights(CONFIG), transform), _batch(0, 14)) for _ in range(2)]
+def test_the_same_update_twice_is_the_same_bits() -> None:
+  states = [program(GRPO)(_fresh(), _batch(0, 14)) for _ in range(2)]
   assert same_bits(*states)
 
 
@@ -260,5 +253,5 @@ def test_bfloat16_compute_keeps_float32_masters_and_gradients() -> None:
   params = decoder.abstract(config)
   gradient, _ = jax.eval_shape(jax.grad(lambda p: step.loss_sum(p, micro, config, GRPO), has_aux=True), params)
   assert {g.dtype for g in jax.tree.leaves((params, gradient))} == {jnp.dtype('float32')}
-  program = str(jax.make_jaxpr(lambda p: step.loss_sum(p, micro, config, GRPO)[0])(params))
-  assert f'bf16[2,{ROW},{config.ffn}] = dot_general' in program and f'f32[2,{ROW},{config.ffn}] = dot_general' not in program
+  code = str(jax.make_jaxpr(lambda p: step.loss_sum(p, micro, config, GRPO)[0])(params))
+  assert f'bf16[2,{ROW},{config.ffn}] = dot_general' in code and f'f32[2,{ROW},{config.ffn}] = dot_general' not in code
