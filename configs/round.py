@@ -69,6 +69,7 @@ def _tiny() -> ml_collections.ConfigDict:
   c.sft.rows = 8
   c.sft.micro_batches = 1
   c.sft.row_length = 1024  # longer trajectories are left out and counted
+  c.sft.masked = 0.8  # share of conversations told with other names, anew in every epoch
   c.sft.checkpoint_every = 50
   c.sft.optimizer = _optimizer('muon', 3e-3, 2e-3, warmup=10, schedule='linear')
 

@@ -60,6 +60,7 @@ class Sft:
   rows: int  # rows of a micro-batch
   micro_batches: int  # per update
   row_length: int
+  masked: float  # share of conversations whose names are replaced by other words, anew in every epoch
   checkpoint_every: int
   optimizer: OptimizerConfig
 
@@ -177,7 +178,7 @@ def _check(s: Settings) -> Iterator[str]:
     ('evaluation.n', s.evaluation.n), ('specs.servers', s.specs.servers),
     *((f'synthesis.per_kind.{kind}', n) for kind, n in s.synthesis.per_kind.items()),
   ) if value < 0)  # fmt: skip
-  if s.sampling.slots < 64 or s.sampling.prefill_rows * s.sampling.prefill_chunk < 64:
+  if 0 < s.sampling.slots < 64 or 0 < s.sampling.prefill_rows * s.sampling.prefill_chunk < 64:
     yield 'sampling: slots, and prefill_rows * prefill_chunk, must be at least 64, or a sample would depend on its neighbors'
   if s.rounds.group < 2:
     yield f'rounds.group: {s.rounds.group} samples of a prompt have no one to be compared with; use at least 2'

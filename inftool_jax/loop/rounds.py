@@ -142,7 +142,7 @@ def _train_on_gold(context: Context, stage: str, number: int, params, sampler: B
   seed = seeds.derive(context.settings.seed, 'gold', number)
   played = playing.play_all(stage, planned, 1, playing.scripted(context, 'train', seed), 64)
   accepted, _ = judge(context, planned, played)
-  return sft.train(context, stage, params, accepted, tasks.sft_settings(context), policy_version=number + 1)
+  return sft.train(context, stage, params, accepted, planned, tasks.sft_settings(context), policy_version=number + 1)
 
 
 def _train_rft(context: Context, stage: str, number: int, params, sampler: BatchedSampler, planned: Sequence[Task]):
@@ -154,5 +154,5 @@ def _train_rft(context: Context, stage: str, number: int, params, sampler: Batch
   played = [t for n in range(settings.steps) for g in rollout(context, number, n, sampler, planned) for t in g]
   store.write(context.folder(stage) / ROLLOUTS, played, 'rollouts_00000')
   good = [t for t in played if t.gates.get('success')]
-  params, counts = sft.train(context, stage, params, good, tasks.sft_settings(context), policy_version=number + 1)
+  params, counts = sft.train(context, stage, params, good, planned, tasks.sft_settings(context), policy_version=number + 1)
   return params, counts | {'conversations': len(played), 'sampled tokens': sum(sum(t.loss_mask) for t in played)}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import math
 import pathlib
 import time
 from collections.abc import Iterator, Sequence
@@ -20,8 +22,9 @@ from inftool_jax.loop.log import Progress, say
 from inftool_jax.models import decoder
 from inftool_jax.report.scalars import Scalars
 from inftool_jax.settings import Sft
+from inftool_jax.synthesis import masking
 from inftool_jax.training import batching, checkpoint, objectives, optimizer, step
-from inftool_jax.types import Trajectory
+from inftool_jax.types import Task, Trajectory
 
 STAGE = 'sft'
 
@@ -38,13 +41,20 @@ def run(context: Context, params: decoder.Params, inputs: dict[str, str]) -> tup
   if settings.checkpoint:
     params = _borrowed(settings, params)
     return params, policy.commit(context, STAGE, params, {'steps': 0}, inputs, started)
-  trajectories = store.read(context.folder('synthesise'), Trajectory, 'accepted')
-  params, counts = train(context, STAGE, params, list(trajectories), settings, policy_version=1)
+  trajectories = list(store.read(context.folder('synthesise'), Trajectory, 'accepted'))
+  tasks = list(store.read(context.folder('synthesise'), Task, 'tasks'))
+  params, counts = train(context, STAGE, params, trajectories, tasks, settings, policy_version=1)
   return params, policy.commit(context, STAGE, params, counts, inputs, started)
 
 
 def train(
-  context: Context, stage: str, params: decoder.Params, trajectories: Sequence[Trajectory], settings: Sft, policy_version: int
+  context: Context,
+  stage: str,
+  params: decoder.Params,
+  trajectories: Sequence[Trajectory],
+  tasks: Sequence[Task],
+  settings: Sft,
+  policy_version: int,
 ) -> tuple[decoder.Params, dict[str, int]]:
   """`settings.steps` updates over shuffled epochs of `trajectories`; resumes from the stage's newest checkpoint."""
   folder = context.folder(stage)
@@ -56,7 +66,7 @@ def train(
     say(f'  {stage}: {len(trajectories) - len(fitting)} trajectories are longer than --config.sft.row_length and are left out')
   if not fitting:
     raise ConfigError(f'{stage}: there is nothing to train on; raise --config.synthesis.per_kind or --config.sft.row_length')
-  batches = _batches(context, stage, fitting, settings, first)
+  batches = _batches(context, stage, fitting, tasks, settings, first)
   progress = Progress(stage, 'steps', settings.steps, time.monotonic(), first)
   tokens = 0
   board = context.folder('tensorboard') / stage
@@ -76,18 +86,41 @@ def train(
   return state.params, {'steps': settings.steps, 'trajectories': len(fitting), 'tokens in this process': tokens}
 
 
-def _batches(context: Context, stage: str, trajectories: Sequence[Trajectory], settings: Sft, first: int) -> Iterator[Packed]:
-  """Endless epochs, each in an order of its own, from update number `first` on; every update has full rows."""
+def _batches(
+  context: Context, stage: str, trajectories: Sequence[Trajectory], tasks: Sequence[Task], settings: Sft, first: int
+) -> Iterator[Packed]:
+  """Endless epochs, each with an order and masked words of its own, from update number `first` on."""
+  by_id = {task.id: task for task in tasks}
+  vocabulary = masking.vocabulary(context.splits.train)
   rows = settings.rows * settings.micro_batches
   position = 0
   for epoch in range(10**9):
     order = seeds.rng(context.settings.seed, stage, 'epoch', epoch).sample(range(len(trajectories)), len(trajectories))
-    packed = pack([trajectories[i] for i in order], settings.row_length)
+    chance = seeds.rng(context.settings.seed, stage, 'masked', epoch)
+    shown = [
+      _masked(context, t, by_id[t.task_id], vocabulary, seeds.derive(context.settings.seed, stage, 'mask', epoch))
+      if chance.random() < settings.masked
+      else t
+      for t in (trajectories[i] for i in order)
+    ]
+    packed = pack(shown, settings.row_length)  # a masked one that has become too long is left out of this epoch
     # The last update of an epoch takes what is left, so that no trajectory is skipped more often than another.
     for start in range(0, packed.rows, rows):
       if position >= first:
         yield _rows(packed, start, start + rows)
       position += 1
+
+
+def _masked(context: Context, trajectory: Trajectory, task: Task, vocabulary: Sequence[str], seed: int) -> Trajectory:
+  """A scripted conversation with other words in the place of names, and its new tokens."""
+  aligned = zip(trajectory.loss_mask, trajectory.tokens)
+  runs = [(trained, [i for _, i in run]) for trained, run in itertools.groupby(aligned, lambda pair: pair[0])]
+  texts = masking.mask([context.tokenizer.decode(ids) for _, ids in runs], task, vocabulary, seed)
+  pieces = [(trained, context.tokenizer.encode_text(text)) for (trained, _), text in zip(runs, texts)]
+  tokens = tuple(i for _, ids in pieces for i in ids)
+  mask = tuple(trained for trained, ids in pieces for _ in ids)
+  n = len(tokens)
+  return dataclasses.replace(trajectory, tokens=tokens, loss_mask=mask, logprobs=(math.nan,) * n, policy_versions=(-1,) * n)
 
 
 def _rows(packed: Packed, start: int, stop: int) -> Packed:

@@ -67,4 +67,5 @@ def _steered(context: Context, number: int, need: int) -> tuple[Task, ...]:
 
 def sft_settings(context: Context) -> Sft:
   """SFT inside a round: the round's number of updates and learning rates."""
-  return dataclasses.replace(context.settings.sft, steps=context.settings.rounds.steps, optimizer=context.settings.rounds.optimizer)
+  rounds = context.settings.rounds
+  return dataclasses.replace(context.settings.sft, masked=0.0, steps=rounds.steps, optimizer=rounds.optimizer)
