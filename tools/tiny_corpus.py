@@ -6,6 +6,7 @@ words, so that the only way to predict them is to copy them from the context.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pydoc_data.topics
 import random
@@ -81,6 +82,16 @@ SCHEMAS = {
   'date': {'type': 'string', 'format': 'date'}, 'time': {'type': 'string', 'format': 'time'}, 'code': {'type': 'string'},
   'email': {'type': 'string', 'format': 'email'},
 }  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Blank:
+  """A form: key -> kind of value, and key -> JSON Schema."""
+
+  name: str
+  about: str
+  kinds: dict[str, str]
+  schemas: dict[str, dict[str, object]]
 
 
 class Corpus:
@@ -264,12 +275,82 @@ class Corpus:
       rounds.append((' '.join(words), style.format(n=name)))
     return self.chat('\n'.join(lines), rounds)
 
+  def forms(self) -> Document:
+    """Several blank records in JSON, each with a name and its keys; notes say which one to fill in, and with what."""
+    r = self.rng
+    name_key, about_key = r.choice(('form', 'title', 'sheet')), r.choice(('description', 'about', 'text'))
+    fields_key, values_key = r.choice(('fields', 'properties', 'keys')), r.choice(('values', 'filled', 'data'))
+    blanks = self.blanks(r.randint(2, 4))
+    needed = r.random() < 0.6
+    lines = [
+      json.dumps({name_key: b.name, about_key: b.about, fields_key: b.schemas, **({'required': list(b.schemas)} if needed else {})})
+      for b in blanks
+    ]
+    head = r.choice(('', '# ' + self.title() + '\n', self.noise(3) + '\n'))
+    foot = f'\nWrite {{"{name_key}": ..., "{values_key}": {{...}}}}'
+    nothing = r.choice(('nothing', 'none of these', 'no match', 'not there'))
+    rounds: list[tuple[str, str]] = []
+    for _ in range(r.randint(2, 4)):
+      if r.random() < 0.12:
+        rounds.append((self.noise(r.randint(4, 9)), nothing))
+        continue
+      chosen = [r.choice(blanks) for _ in range(2 if r.random() < 0.15 else 1)]
+      filled = [self.filled(b) for b in chosen]
+      asked = self.key() if r.random() < 0.4 else ''
+      note = r.choice((' and ', '; ', '. Then ', ', also ')).join(text for text, _ in filled)
+      if asked:
+        note += r.choice(('. {k}?', '; I need {k}', ', then say {k}', '. Look up {k}.')).format(k=asked.replace('_', ' '))
+      rounds.append((note, '\n'.join(json.dumps({name_key: b.name, values_key: values}) for b, (_, values) in zip(chosen, filled))))
+      if asked:
+        keys = self.keys(r.randint(1, 4))
+        keys.insert(r.randint(0, len(keys)), asked)
+        record, _ = self.record(keys)
+        say = r.choice(('{v}', 'It says {v}.', '{k}: {v}', '{k} = {v}')).format(k=asked.replace('_', ' '), v=plain(record[asked]))
+        rounds.append((json.dumps(record), say))
+    return self.chat(head + '\n'.join(lines) + foot, rounds)
+
+  def blanks(self, count: int) -> list[Blank]:
+    """Forms that may share words with one another."""
+    r = self.rng
+    stock = [self.word() for _ in range(r.randint(3, 8))]
+    found: dict[str, Blank] = {}
+    while len(found) < count:
+      words = list(dict.fromkeys(r.choice(stock) if r.random() < 0.6 else self.word() for _ in range(r.choice((2, 2, 3)))))
+      keys = [f'{words[-1]}_{r.choice(("id", "name", "code"))}' if r.random() < 0.3 else self.key() for _ in range(r.randint(1, 4))]
+      kinds = {k: r.choice(self.KINDS) for k in keys}
+      schemas: dict[str, dict[str, object]] = {k: dict(SCHEMAS.get(kind, {'type': 'boolean'})) for k, kind in kinds.items()}
+      for k, kind in kinds.items():
+        if kind == 'word':
+          schemas[k]['enum'] = [self.word() for _ in range(r.randint(2, 4))]
+        if r.random() < 0.15:
+          schemas[k]['description'] = self.noise(2)
+      about = ' '.join([*words, *(self.word() for _ in range(r.randint(0, 4)))]) if r.random() < 0.8 else self.noise(4)
+      found.setdefault('_'.join(words), Blank('_'.join(words), about, kinds, schemas))
+    return r.sample(list(found.values()), count)
+
+  def filled(self, blank: Blank) -> tuple[str, dict[str, object]]:
+    """A note that asks for this form in its own words or order, and the values it gives."""
+    r = self.rng
+    told = [k for k in blank.kinds if r.random() < 0.92] or list(blank.kinds)
+    values = {k: r.choice(blank.schemas[k]['enum']) if 'enum' in blank.schemas[k] else self.typed_value(blank.kinds[k]) for k in told}
+    words = blank.name.split('_')
+    said = ' '.join(r.sample(words, len(words)) if r.random() < 0.3 else words)
+    lead = r.choice(('', '', 'please', 'I want', 'can you', self.word(), self.word() + ' ' + self.word()))
+    text = self.note(told, blank.kinds, values)
+    joined = r.choice((f'{lead} {said} {text}', f'{lead} {said}: {text}', f'{text} {said}', f'{lead} {said} with {text}'))
+    return ' '.join(joined.split()), values
+
   MIX: tuple[tuple[str, float], ...] = (
     ('repeats', 0.15), ('english', 0.05), ('documents', 0.15), ('lookup', 0.2), ('extraction', 0.27), ('selection', 0.18),
   )
 
-  def draw(self) -> Document:
-    name = self.rng.choices([n for n, _ in self.MIX], [w for _, w in self.MIX])[0]
+  # The second course: what was learned apart is used together.
+  COMPOSED: tuple[tuple[str, float], ...] = (
+    ('forms', 0.55), ('lookup', 0.12), ('extraction', 0.1), ('selection', 0.1), ('repeats', 0.08), ('documents', 0.05),
+  )
+
+  def draw(self, mix: tuple[tuple[str, float], ...] = MIX) -> Document:
+    name = self.rng.choices([n for n, _ in mix], [w for _, w in mix])[0]
     maker: Callable[[], Document] = getattr(self, name)
     return maker()
 
