@@ -65,17 +65,17 @@ def _tiny() -> ml_collections.ConfigDict:
 
   c.sft = ml_collections.ConfigDict()
   c.sft.checkpoint = ''  # workdir of another run: take its SFT policy
-  c.sft.steps = 200
-  c.sft.rows = 8
+  c.sft.steps = 230
+  c.sft.rows = 4
   c.sft.micro_batches = 1
   c.sft.row_length = 1024  # longer trajectories are left out and counted
   c.sft.masked = 0.8  # share of conversations told with other names, anew in every epoch
   c.sft.checkpoint_every = 50
-  c.sft.optimizer = _optimizer('muon', 3e-3, 2e-3, warmup=10, schedule='linear')
+  c.sft.optimizer = _optimizer('muon', 2.2e-3, 2.5e-3, warmup=10, schedule='linear')
 
   c.rounds = ml_collections.ConfigDict()
   c.rounds.count = 2
-  c.rounds.steps = 12
+  c.rounds.steps = 8
   c.rounds.arm = 'loop'  # loop, fresh, static, sft_more, rft
   c.rounds.reward = 'gated'  # gated, binary, additive
   c.rounds.tasks = 16
@@ -85,11 +85,11 @@ def _tiny() -> ml_collections.ConfigDict:
   c.rounds.clip_low = 0.2
   c.rounds.clip_high = 0.28
   c.rounds.row_length = 1536
-  c.rounds.checkpoint_every = 6
-  c.rounds.optimizer = _optimizer('muon', 1e-3, 5e-4)
+  c.rounds.checkpoint_every = 4
+  c.rounds.optimizer = _optimizer('muon', 4e-4, 2e-4)
 
   c.probe = ml_collections.ConfigDict()
-  c.probe.units = 72  # tasks or pairs of twins
+  c.probe.units = 48  # tasks or pairs of twins
   c.probe.attempts = 4
 
   c.evaluation = ml_collections.ConfigDict()

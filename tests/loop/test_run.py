@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import pathlib
 import signal
 import time
 
+import numpy as np
 import pytest
 
 from inftool_jax.data import manifest, store
+from inftool_jax.data.packing import pack
 from inftool_jax.evaluation import suite
+from inftool_jax.loop.context import SHIPPED
+from inftool_jax.models import config as decoder_config
+from inftool_jax.models import huggingface
+from inftool_jax.training import step
 from inftool_jax.types import KINDS, Task, Trajectory
 from tests.loop.conftest import SHORT, finish, start
 
@@ -49,8 +56,24 @@ def test_the_first_verified_trajectory_the_table_and_the_report_are_shown(finish
   assert 'Success on held-out tools' in page and 'floor' in page
 
 
-def test_training_changed_the_policy_and_each_round_again(finished_run):
-  assert len(set(params_hashes(finished_run).values())) == len(POLICIES)
+def test_a_round_changes_the_policy_if_and_only_if_some_group_had_unequal_rewards(finished_run):
+  hashes = params_hashes(finished_run)
+  for before, after in itertools.pairwise(POLICIES):
+    counts = manifest.find(finished_run / after).counts
+    groups = counts['conversations'] // 4
+    assert (hashes[before] != hashes[after]) == (counts['zero-variance groups'] + counts['dropped groups'] < groups)
+
+
+def test_sft_lowers_the_loss_on_what_it_saw(finished_run):
+  accepted = list(store.read(finished_run / 'synthesise', Trajectory, 'accepted'))[:6]
+  packed = pack(accepted, 1024)
+  config = decoder_config.from_huggingface(finished_run / 'model')
+  trained = huggingface.load(finished_run / 'model', config)
+  base = huggingface.load(SHIPPED, config)
+  arrays = tuple(np.asarray(getattr(packed, f'{name}_BxT')) for name in ('tokens', 'segments', 'parents', 'positions'))
+  mask = packed.loss_mask_BxT
+  logp = {name: np.asarray(step.score(params, arrays, config))[mask].mean() for name, params in (('base', base), ('trained', trained))}
+  assert logp['trained'] > logp['base'] + 0.5
 
 
 def test_accepted_and_rejected_are_stored_and_every_rollout_is_token_aligned(finished_run):
