@@ -14,7 +14,7 @@ from inftool_jax.loop.log import Progress
 from inftool_jax.play.conversation import play
 from inftool_jax.play.many import Play, play_many
 from inftool_jax.servers.simulator import Simulator
-from inftool_jax.types import SampleParams, Sampler, Task, Trajectory
+from inftool_jax.types import Message, SampleParams, Sampler, Task, Trajectory
 
 
 def scripted(context: Context, split: str, seed: int) -> Play:
@@ -51,7 +51,5 @@ def play_all(name: str, tasks: Sequence[Task], samples: int, one: Play, concurre
 
 def fits(context: Context, task: Task) -> bool:
   """Whether the task's first prompt leaves room for a few turns; what does not fit is counted by the caller."""
-  from inftool_jax.types import Message
-
   prompt = context.tokenizer.prompt([Message('user', task.scenario.opening)], task.tools)
   return len(prompt) + 3 * context.limits.max_new_tokens <= context.limits.max_tokens

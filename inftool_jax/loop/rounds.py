@@ -19,9 +19,10 @@ import numpy as np
 from inftool_jax import seeds
 from inftool_jax.data import manifest, store
 from inftool_jax.data.prefix import pack_groups
-from inftool_jax.loop import playing, policy, tasks
+from inftool_jax.loop import playing, policy, sft, tasks
 from inftool_jax.loop.context import Context
 from inftool_jax.loop.log import Progress, say
+from inftool_jax.loop.synthesise import judge
 from inftool_jax.models import decoder
 from inftool_jax.play.conversation import NOT_THE_POLICY
 from inftool_jax.report.scalars import Scalars
@@ -136,9 +137,6 @@ def _counted(groups: Sequence[Sequence[Trajectory]], facts: dict[str, float]) ->
 def _train_on_gold(context: Context, stage: str, number: int, params, sampler: BatchedSampler, planned: Sequence[Task]):
   """SFT on gold for as many updates as the other arms make, on tasks of the same number."""
   del sampler
-  from inftool_jax.loop import sft
-  from inftool_jax.loop.synthesise import judge
-
   seed = seeds.derive(context.settings.seed, 'gold', number)
   played = playing.play_all(stage, planned, 1, playing.scripted(context, 'train', seed), 64)
   accepted, _ = judge(context, planned, played)
@@ -147,8 +145,6 @@ def _train_on_gold(context: Context, stage: str, number: int, params, sampler: B
 
 def _train_rft(context: Context, stage: str, number: int, params, sampler: BatchedSampler, planned: Sequence[Task]):
   """Rollouts of the whole round from one policy, then SFT on the successful ones (rejection sampling)."""
-  from inftool_jax.loop import sft
-
   settings = context.settings.rounds
   sampler.update(params, sampler.version + 1)
   played = [t for n in range(settings.steps) for g in rollout(context, number, n, sampler, planned) for t in g]

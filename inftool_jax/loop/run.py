@@ -11,8 +11,9 @@ from typing import Any
 from inftool_jax import specs
 from inftool_jax.data import manifest
 from inftool_jax.errors import ConfigError
+from inftool_jax.evaluation.suite import Suite
 from inftool_jax.loop import context as contexts
-from inftool_jax.loop import evaluating, rounds, sft, summary, synthesise
+from inftool_jax.loop import evaluating, policy, rounds, sft, summary, synthesise
 from inftool_jax.loop.context import Context
 from inftool_jax.loop.log import say
 from inftool_jax.models import decoder, huggingface
@@ -75,14 +76,14 @@ class _Runner:
       self._evaluate('sft', file)
     if 'rounds' in self._wanted:
       self._needs(sft.STAGE)
-      self._params = contexts_policy(context, sft.STAGE, self._params)
+      self._params = policy.load(context.folder(sft.STAGE), self._params)
       for number in range(1, context.settings.rounds.count + 1):
         self._round(number, file)
     self._export()
     summary.write(context, file)
     summary.show_table(context)
 
-  def _round(self, number: int, file) -> None:
+  def _round(self, number: int, file: Suite | None) -> None:
     context = self._context
     stage = f'round_{number}'
     if context.settings.rounds.arm == 'loop':
@@ -92,7 +93,7 @@ class _Runner:
     self._ended(stage, done)
     self._evaluate(stage, file)
 
-  def _evaluate(self, stage: str, file) -> None:
+  def _evaluate(self, stage: str, file: Suite | None) -> None:
     if file is None:
       return
     name = f'evaluation_{stage}'
@@ -120,13 +121,6 @@ class _Runner:
     for name in ('tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja', 'generation_config.json'):
       if (home / name).exists():
         shutil.copyfile(home / name, folder / name)
-
-
-def contexts_policy(context: Context, stage: str, like: decoder.Params) -> decoder.Params:
-  """The policy at the end of a finished stage."""
-  from inftool_jax.loop import policy
-
-  return policy.load(context.folder(stage), like)
 
 
 def _introduce(context: Context) -> None:
