@@ -56,7 +56,7 @@ def test_a_message_without_a_question_ends_the_conversation(text):
 @given(st.text(), st.text())
 def test_never_leaks_and_never_asks(before, after):
   task = missing_parameter()
-  said = reply(task, f'{before}?{after}').content
+  said = reply(task, f'{before}? {after}').content
   assert said == NOTHING_MORE or ('order' in f'{before}{after}'.lower() and said == 'It is ord_k3v7qd.')
   assert '?' not in said
 
