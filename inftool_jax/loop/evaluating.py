@@ -11,7 +11,7 @@ from inftool_jax import seeds, types
 from inftool_jax.data import manifest, store
 from inftool_jax.evaluation import evaluate, gaps, probe, suite
 from inftool_jax.evaluation.statistics import Scored
-from inftool_jax.loop import playing
+from inftool_jax.loop import playing, policy
 from inftool_jax.loop.context import Context
 from inftool_jax.loop.log import say
 from inftool_jax.models import decoder
@@ -54,7 +54,7 @@ def fitting(context: Context, tasks: Sequence[Task]) -> tuple[Task, ...]:
 
 
 def evaluate_policy(
-  context: Context, stage: str, params: decoder.Params, file: suite.Suite, sampler: BatchedSampler, inputs: Mapping[str, str]
+  context: Context, stage: str, params: decoder.Params, version: int, file: suite.Suite, sampler: BatchedSampler, inputs: Mapping[str, str]
 ) -> manifest.StageManifest:
   """Writes `scored` and `trajectories` of the policy at temperature 0, and `rates.json`."""
   folder = context.folder(stage)
@@ -64,7 +64,7 @@ def evaluate_policy(
     return done
   started = time.monotonic()
   manifest.begin(folder)
-  sampler.update(params, sampler.version + 1)
+  sampler.update(params, version)
   tasks = selected(context, file)
   server = Simulator(file.tools, 'test')
   one = playing.policy(context, sampler, server, context.settings.seed, 0.0, context.settings.rounds.reward)
@@ -105,7 +105,7 @@ def probe_policy(
   started = time.monotonic()
   manifest.begin(folder)
   settings = context.settings
-  sampler.update(params, sampler.version + 1)
+  sampler.update(params, policy.version(context, number - 1))
   seed = seeds.derive(settings.seed, 'probe', number)
   offered = settings.synthesis.offered
   tasks = fitting(context, probe.plan_probe(context.splits.train, settings.probe.units, settings.seed, number, offered=offered))

@@ -22,6 +22,14 @@ FINAL = 'policy'  # parameters at the end of the stage
 T = TypeVar('T')
 
 
+def version(context: Context, rounds: int | None, updates: int = 0) -> int:
+  """The policy's version: 0 the base (`rounds` None), 1 after SFT, one more for every update of a round.
+
+  It follows from the place in the run, not from what this process has done, so that a resumed run stores the same.
+  """
+  return 0 if rounds is None else 1 + rounds * context.settings.rounds.steps + updates
+
+
 def resume(folder: pathlib.Path, fresh: step.State) -> tuple[step.State, int, JSON]:
   """(state, updates done, position): the newest whole checkpoint of an interrupted stage, or `fresh`."""
   restored = checkpoint.restore(folder / CHECKPOINTS, fresh)

@@ -66,7 +66,7 @@ def _train_grpo(context: Context, stage: str, number: int, params, sampler: Batc
   board = context.folder('tensorboard') / stage
   with checkpoint.Checkpointer(folder / policy.CHECKPOINTS, keep=1) as saver, Scalars(board, first) as scalars:
     for n in range(first, settings.steps):
-      sampler.update(state.params, sampler.version + 1)
+      sampler.update(state.params, policy.version(context, number - 1, n))
       groups = rollout(context, number, n, sampler, planned)
       window += [t for group in groups for t in group]
       batch, facts = grpo_batch(context, groups)
@@ -146,7 +146,7 @@ def _train_on_gold(context: Context, stage: str, number: int, params, sampler: B
 def _train_rft(context: Context, stage: str, number: int, params, sampler: BatchedSampler, planned: Sequence[Task]):
   """Rollouts of the whole round from one policy, then SFT on the successful ones (rejection sampling)."""
   settings = context.settings.rounds
-  sampler.update(params, sampler.version + 1)
+  sampler.update(params, policy.version(context, number - 1))
   played = [t for n in range(settings.steps) for g in rollout(context, number, n, sampler, planned) for t in g]
   store.write(context.folder(stage) / ROLLOUTS, played, 'rollouts_00000')
   good = [t for t in played if t.gates.get('success')]

@@ -67,13 +67,13 @@ class _Runner:
     if 'synthesise' in self._wanted:
       self._ended(synthesise.STAGE, synthesise.run(context, self._inputs))
     if not context.settings.sft.checkpoint:
-      self._evaluate('base', file)
+      self._evaluate('base', None, file)
     if 'sft' in self._wanted:
       if not context.settings.sft.checkpoint:
         self._needs(synthesise.STAGE)
       self._params, done = sft.run(context, self._params, self._inputs)
       self._ended(sft.STAGE, done)
-      self._evaluate('sft', file)
+      self._evaluate('sft', 0, file)
     if 'rounds' in self._wanted:
       self._needs(sft.STAGE)
       self._params = policy.load(context.folder(sft.STAGE), self._params)
@@ -91,13 +91,14 @@ class _Runner:
       self._ended(name, evaluating.probe_policy(context, name, number, self._params, self.sampler, self._inputs))
     self._params, done = rounds.run(context, stage, number, self._params, self.sampler, self._inputs)
     self._ended(stage, done)
-    self._evaluate(stage, file)
+    self._evaluate(stage, number, file)
 
-  def _evaluate(self, stage: str, file: Suite | None) -> None:
+  def _evaluate(self, stage: str, rounds: int | None, file: Suite | None) -> None:
     if file is None:
       return
     name = f'evaluation_{stage}'
-    done = evaluating.evaluate_policy(self._context, name, self._params, file, self.sampler, self._inputs)
+    version = policy.version(self._context, rounds)
+    done = evaluating.evaluate_policy(self._context, name, self._params, version, file, self.sampler, self._inputs)
     summary.told(self._context, name, done)
     summary.write(self._context, file)
 
