@@ -55,10 +55,13 @@ class ChatTokenizer:
     folder = pathlib.Path(folder)
     if not (folder / 'tokenizer_config.json').is_file():
       raise CheckpointError(f'{folder} has no tokenizer_config.json: it is not a Hugging Face model folder with a tokenizer')
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     try:
-      hf = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+      # tokenizer.json as it stands: beside a config.json of type qwen2, AutoTokenizer would split text by Qwen's own pattern
+      # instead of the file's, and the policy would read other tokens than it was trained on.
+      kind = PreTrainedTokenizerFast if (folder / 'tokenizer.json').is_file() else AutoTokenizer
+      hf = kind.from_pretrained(str(folder), local_files_only=True)
     except Exception as e:  # whatever the library raises on a broken folder, the user can act on one message
       raise CheckpointError(f'the tokenizer in {folder} cannot be read: {e}') from e
     if not hf.chat_template:

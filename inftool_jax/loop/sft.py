@@ -68,13 +68,11 @@ def train(
     raise ConfigError(f'{stage}: there is nothing to train on; raise --config.synthesis.per_kind or --config.sft.row_length')
   batches = _batches(context, stage, fitting, tasks, settings, first)
   progress = Progress(stage, 'steps', settings.steps, time.monotonic(), first)
-  tokens = 0
   board = context.folder('tensorboard') / stage
   with checkpoint.Checkpointer(folder / policy.CHECKPOINTS, keep=1) as saver, Scalars(board, first) as scalars:
     for n, packed in zip(range(first, settings.steps), batches):
       batch = batching.batch(packed, settings.rows, settings.micro_batches)
       state, metrics = program(state, batch)
-      tokens += int((packed.segments_BxT > 0).sum())
       if (n + 1) % 10 == 0 or n + 1 == settings.steps:
         values = {k: float(v) for k, v in metrics.items()}
         scalars.write(n + 1, values)
@@ -83,7 +81,7 @@ def train(
         saver.save(n + 1, state, policy_version, None)
   if first < settings.steps:
     say(f'  {stage}: loss {float(metrics["loss"]):.3f} after {settings.steps} steps')
-  return state.params, {'steps': settings.steps, 'trajectories': len(fitting), 'tokens in this process': tokens}
+  return state.params, {'steps': settings.steps, 'trajectories': len(fitting)}
 
 
 def _batches(

@@ -14,9 +14,12 @@ def test_control_tokens_are_one_id_and_any_text_comes_back(tokenizer):
     assert tokenizer.decode(tokenizer.encode_text(text)) == text
 
 
-def test_digits_stand_alone_and_frequent_words_do_not_fall_apart(tokenizer):
-  assert len(tokenizer.encode_text('2031')) == 4
-  assert len(tokenizer.encode_text(' order')) == 1
+def test_digits_come_in_pairs_and_a_word_is_the_same_after_a_blank_a_quote_or_an_underscore(tokenizer):
+  assert len(tokenizer.encode_text('2031')) == 2
+  word = tokenizer.encode_text('order')
+  assert len(word) == 1
+  for before in (' ', '"', '_'):
+    assert tokenizer.encode_text(f'{before}order')[-1:] == word
 
 
 def test_the_same_texts_give_the_same_files(tmp_path):
