@@ -1,7 +1,7 @@
 """The main job: specifications -> tasks -> SFT -> rounds of probe, aimed synthesis and GRPO -> evaluation.
 
   python -m inftool_jax.main --config=configs/round.py            # preset tiny: a laptop CPU
-  python -m inftool_jax.main --config=configs/round.py:smoke      # the whole loop in about a minute, too short to learn
+  python -m inftool_jax.main --config=configs/round.py:smoke      # every stage, too short to learn
 
 Every value can be changed on the command line, as in --config.rounds.steps=40 --config.specs.paths="('my/specs',)".
 """
