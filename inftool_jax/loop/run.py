@@ -66,6 +66,8 @@ class _Runner:
     summary.baselines(context, file)
     if 'synthesise' in self._wanted:
       self._ended(synthesise.STAGE, synthesise.run(context, self._inputs))
+    elif self._finished(synthesise.STAGE):
+      self._needs(synthesise.STAGE)
     if not context.settings.sft.checkpoint:
       self._evaluate('base', None, file)
     if 'sft' in self._wanted:
@@ -73,10 +75,10 @@ class _Runner:
         self._needs(synthesise.STAGE)
       self._params, done = sft.run(context, self._params, self._inputs)
       self._ended(sft.STAGE, done)
-      self._evaluate('sft', 0, file)
-    if 'rounds' in self._wanted:
+    elif not self._taken(sft.STAGE) and 'rounds' in self._wanted:
       self._needs(sft.STAGE)
-      self._params = policy.load(context.folder(sft.STAGE), self._params)
+    if self._finished(sft.STAGE):
+      self._evaluate('sft', 0, file)
       for number in range(1, context.settings.rounds.count + 1):
         self._round(number, file)
     self._export()
@@ -84,14 +86,29 @@ class _Runner:
     summary.show_table(context)
 
   def _round(self, number: int, file: Suite | None) -> None:
+    """Runs a round, or takes the policy of one that an earlier call has finished."""
     context = self._context
     stage = f'round_{number}'
-    if context.settings.rounds.arm == 'loop':
-      name = f'{stage}_probe'
-      self._ended(name, evaluating.probe_policy(context, name, number, self._params, self.sampler, self._inputs))
-    self._params, done = rounds.run(context, stage, number, self._params, self.sampler, self._inputs)
-    self._ended(stage, done)
+    if 'rounds' in self._wanted:
+      if context.settings.rounds.arm == 'loop':
+        name = f'{stage}_probe'
+        self._ended(name, evaluating.probe_policy(context, name, number, self._params, self.sampler, self._inputs))
+      self._params, done = rounds.run(context, stage, number, self._params, self.sampler, self._inputs)
+      self._ended(stage, done)
+    elif not self._taken(stage):
+      return
     self._evaluate(stage, number, file)
+
+  def _finished(self, stage: str) -> bool:
+    return manifest.find(self._context.folder(stage)) is not None
+
+  def _taken(self, stage: str) -> bool:
+    """Goes on from a stage that is not asked for but was finished by an earlier call; False if there is none."""
+    if not self._finished(stage):
+      return False
+    self._params = policy.load(self._context.folder(stage), self._params)
+    self._needs(stage)
+    return True
 
   def _evaluate(self, stage: str, rounds: int | None, file: Suite | None) -> None:
     if file is None:

@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import re
+from collections.abc import Hashable
 from pathlib import Path
 
 import yaml
@@ -33,7 +34,7 @@ class _Yaml(yaml.CSafeLoader):
 
   yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 
-  def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[str, JSON]:
+  def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, JSON]:
     return {_key(k): v for k, v in super().construct_mapping(node, deep).items()}
 
   def construct_core_float(self, node: yaml.ScalarNode) -> float:
@@ -41,6 +42,9 @@ class _Yaml(yaml.CSafeLoader):
 
   def construct_core_int(self, node: yaml.ScalarNode) -> int:
     return int(str(self.construct_scalar(node)))
+
+  def construct_no_json(self, node: yaml.Node) -> None:
+    self.construct_undefined(node)
 
 
 _Yaml.add_implicit_resolver('tag:yaml.org,2002:null', re.compile(r'^(?:~|null|Null|NULL|)$'), ['~', 'n', 'N', ''])
@@ -52,7 +56,7 @@ _Yaml.add_implicit_resolver('tag:yaml.org,2002:merge', re.compile(r'^<<$'), ['<'
 _Yaml.add_constructor('tag:yaml.org,2002:float', _Yaml.construct_core_float)
 _Yaml.add_constructor('tag:yaml.org,2002:int', _Yaml.construct_core_int)
 for _tag in ('timestamp', 'binary', 'set', 'omap', 'pairs'):  # no JSON value has these types
-  _Yaml.add_constructor(f'tag:yaml.org,2002:{_tag}', _Yaml.construct_undefined)
+  _Yaml.add_constructor(f'tag:yaml.org,2002:{_tag}', _Yaml.construct_no_json)
 
 
 def read(path: Path) -> tuple[list[Document], list[tuple[str, str]]]:
