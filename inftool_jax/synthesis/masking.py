@@ -27,6 +27,7 @@ KEPT = frozenset(
   'and or from as is it its id ids do not no none'.split()
 )
 _WORD = re.compile(r'[A-Za-z]+')
+_MARKUP = re.compile(r'(<[/|]?[a-z_]+\|?>)')  # <|im_start|>, <tool_call>, </tools>: what the model reads as one token
 
 
 def mask(texts: Sequence[str], task: Task, vocabulary: Sequence[str], seed: int) -> list[str]:
@@ -45,7 +46,8 @@ def mask(texts: Sequence[str], task: Task, vocabulary: Sequence[str], seed: int)
   for word in chosen:
     table[word] = _replacement(rng, vocabulary, taken)
     taken.add(table[word])
-  return [_WORD.sub(_replacer(table), text) for text in texts]
+  replace = _replacer(table)
+  return [''.join(p if _MARKUP.fullmatch(p) else _WORD.sub(replace, p) for p in _MARKUP.split(text)) for text in texts]
 
 
 def candidates(task: Task) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 
@@ -52,6 +53,16 @@ def test_schema_words_are_never_replaced_and_synonyms_keep_their_meaning():
     own = {w for t in task.tools if t.name in {g.call.tool for g in task.gold} for w in t.name.split('_')}
     unsaid = {w for w in own if w not in said and w + 's' not in said and not any(w in f.text.lower() for f in task.scenario.withheld)}
     assert not chosen & {w for w in unsaid if not w.endswith('s')}
+
+
+@pytest.mark.parametrize('task', TASKS, ids=lambda t: t.id)
+def test_markup_stays_even_where_a_name_has_its_words(task):
+  markup = ['<|im_start|>', '<|im_end|>', '<tools>', '</tools>', '<tool_call>', '</tool_call>', '<tool_response>', '</tool_response>']
+  tools = tuple(dataclasses.replace(t, description=f'{t.description} (start, end, response)') for t in task.tools)
+  scenario = dataclasses.replace(task.scenario, opening=f'{task.scenario.opening} Start, end, response.')
+  task = dataclasses.replace(task, tools=tools, scenario=scenario)
+  assert {'start', 'end', 'response'} <= set(masking.candidates(task))
+  assert masking.mask(markup, task, VOCABULARY, seed=3) == markup
 
 
 def test_another_seed_gives_other_names_and_the_same_seed_the_same():
