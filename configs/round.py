@@ -71,7 +71,7 @@ def _tiny() -> ml_collections.ConfigDict:
   c.sft.row_length = 1024  # longer trajectories are left out and counted
   c.sft.masked = 0.8  # share of conversations told with other names, anew in every epoch
   c.sft.checkpoint_every = 50
-  c.sft.optimizer = _optimizer('muon', 2.2e-3, 2.5e-3, warmup=10, schedule='linear')
+  c.sft.optimizer = _optimizer('muon', 2e-3, 1e-3, 0.08, warmup=10, schedule='linear')
 
   c.rounds = ml_collections.ConfigDict()
   c.rounds.count = 2
@@ -86,7 +86,7 @@ def _tiny() -> ml_collections.ConfigDict:
   c.rounds.clip_high = 0.28
   c.rounds.row_length = 1536
   c.rounds.checkpoint_every = 4
-  c.rounds.optimizer = _optimizer('muon', 4e-4, 2e-4)
+  c.rounds.optimizer = _optimizer('muon', 2e-4, 1e-4, 0.008)
 
   c.probe = ml_collections.ConfigDict()
   c.probe.units = 48  # tasks or pairs of twins
@@ -99,11 +99,14 @@ def _tiny() -> ml_collections.ConfigDict:
   return c
 
 
-def _optimizer(name: str, learning_rate: float, vectors: float, warmup: int = 0, schedule: str = 'constant') -> ml_collections.ConfigDict:
+def _optimizer(
+  name: str, learning_rate: float, vectors: float, tokens: float, warmup: int = 0, schedule: str = 'constant'
+) -> ml_collections.ConfigDict:
   c = ml_collections.ConfigDict()
   c.name = name
   c.learning_rate = learning_rate
-  c.vector_learning_rate = vectors  # embeddings, norms and biases under Muon
+  c.vector_learning_rate = vectors  # norms and biases under Muon
+  c.token_learning_rate = tokens  # embedding and head under Muon, by NovoGrad: the norm of the first update
   c.warmup = warmup
   c.schedule = schedule
   c.weight_decay = 0.0

@@ -16,11 +16,12 @@ SCHEDULES = ('constant', 'cosine', 'linear')
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-  """`learning_rate` is AdamW's, or Muon's for matrices; `vector_learning_rate` is Adam's for all else under Muon."""
+  """`learning_rate` is AdamW's for everything, or Muon's for the layers' matrices; the other two count under Muon only."""
 
   name: str = 'adamw'
   learning_rate: float = 1e-6
-  vector_learning_rate: float = 1e-6
+  vector_learning_rate: float = 1e-6  # norms and biases, by Adam
+  token_learning_rate: float = 1e-4  # embedding and head, by NovoGrad: the Frobenius norm of the first update
   warmup: int = 0  # steps
   schedule: str = 'constant'
   weight_decay: float = 0.0
@@ -32,30 +33,32 @@ class OptimizerConfig:
 def make(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
   """The transformation for a run of `steps` updates.
 
-  Muon (github.com/KellerJordan/Muon) orthogonalizes the momentum of the layers' matrices; embeddings, norms and
-  biases go through Adam. Weight decay applies to matrices only.
+  Muon (github.com/KellerJordan/Muon) orthogonalizes the momentum of the layers' matrices; norms and biases go through
+  Adam, embedding and head through NovoGrad (arXiv 1905.11286), which divides a whole array by one norm. Adam would divide
+  each entry by its own: the embedding of a token that never occurs, pushed down a little by every softmax, would move as
+  far as any other, and on a narrow task the policy would unlearn the names and values of the tools it has not met
+  (arXiv 2402.19449 has the same effect as a merit: rare tokens are learned faster). Weight decay applies to matrices only.
   """
+
+  def rate(peak: float) -> optax.Schedule:
+    return _schedule(config, peak, steps)
+
   if config.name == 'adamw':
-    return optax.chain(
-      optax.clip_by_global_norm(config.clip_norm),
-      optax.adamw(
-        _schedule(config, config.learning_rate, steps), config.b1, config.b2, weight_decay=config.weight_decay, mask=_matrices
-      ),
+    rule = optax.adamw(rate(config.learning_rate), config.b1, config.b2, weight_decay=config.weight_decay, mask=_matrices)
+  elif config.name == 'muon':
+    rule = optax.partition(
+      {
+        'matrix': contrib.muon(
+          rate(config.learning_rate), weight_decay=config.weight_decay, muon_weight_dimension_numbers=_muon_dimensions
+        ),
+        'vector': optax.adam(rate(config.vector_learning_rate), config.b1, config.b2),
+        'token': optax.novograd(rate(config.token_learning_rate), config.b1, config.b2),
+      },
+      _groups,
     )
-  if config.name == 'muon':
-    return optax.chain(
-      optax.clip_by_global_norm(config.clip_norm),
-      contrib.muon(
-        _schedule(config, config.learning_rate, steps),
-        weight_decay=config.weight_decay,
-        weight_decay_mask=_matrices,
-        adam_b1=config.b1,
-        adam_b2=config.b2,
-        adam_learning_rate=_schedule(config, config.vector_learning_rate, steps),
-        muon_weight_dimension_numbers=_muon_dimensions,
-      ),
-    )
-  raise ConfigError(f'optimizer {config.name!r} is unknown; have {", ".join(NAMES)}')
+  else:
+    raise ConfigError(f'optimizer {config.name!r} is unknown; have {", ".join(NAMES)}')
+  return optax.chain(optax.clip_by_global_norm(config.clip_norm), rule)
 
 
 def _schedule(config: OptimizerConfig, peak: float, steps: int) -> optax.Schedule:
@@ -82,7 +85,15 @@ def _matrices(params):
   return jax.tree_util.tree_map_with_path(lambda path, _: _is_layer_matrix(path), params)
 
 
+def _groups(params):
+  def group(path, _) -> str:
+    if _is_layer_matrix(path):
+      return 'matrix'
+    return 'token' if getattr(path[0], 'key', '') in ('embed', 'head') else 'vector'
+
+  return jax.tree_util.tree_map_with_path(group, params)
+
+
 def _muon_dimensions(params):
   """Stacked matrices are [L, in, out]: axis 0 is a batch of matrices."""
-  matrix = contrib.MuonDimensionNumbers(reduction_axis=1, output_axis=2)
-  return jax.tree_util.tree_map_with_path(lambda path, _: matrix if _is_layer_matrix(path) else None, params)
+  return jax.tree.map(lambda _: contrib.MuonDimensionNumbers(reduction_axis=1, output_axis=2), params)
