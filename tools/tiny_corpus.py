@@ -191,9 +191,9 @@ class Corpus:
     return [(json.dumps(record) + '\n', 0.2), (json.dumps({k: record[k] for k in order}) + '\n', 1.0)]
 
   def chat(self, system: str, rounds: list[tuple[str, str]]) -> Document:
-    pieces: Document = [(f'<|im_start|>system\n{system}<|im_end|>\n', 0.05)] if system else []
+    pieces: Document = [(f'<|im_start|>system\n{system}<|im_end|>\n', 0.0)] if system else []
     for asked, said in rounds:
-      pieces += [(f'<|im_start|>user\n{asked}<|im_end|>\n<|im_start|>assistant\n', 0.05), (said + '<|im_end|>', 1.0), ('\n', 0.0)]
+      pieces += [(f'<|im_start|>user\n{asked}<|im_end|>\n<|im_start|>assistant\n', 0.0), (said + '<|im_end|>', 1.0), ('\n', 0.0)]
     return pieces
 
   def lookup(self) -> Document:
@@ -243,6 +243,8 @@ class Corpus:
     parts = []
     for k in order:
       value, words = plain(record[k]), k.replace('_', ' ')
+      if r.random() < 0.2:
+        words = r.choice(words.split())
       alone = [o for o in told if kinds[o] == kinds[k]] == [k]
       if alone and r.random() < 0.5:
         parts.append(r.choice(ALONE).format(v=value))
@@ -280,23 +282,24 @@ class Corpus:
     r = self.rng
     name_key, about_key = r.choice(('form', 'title', 'sheet')), r.choice(('description', 'about', 'text'))
     fields_key, values_key = r.choice(('fields', 'properties', 'keys')), r.choice(('values', 'filled', 'data'))
-    blanks = self.blanks(r.randint(2, 4))
+    listed, (hidden,) = self.blanks(r.randint(2, 4)), self.blanks(1)
     needed = r.random() < 0.6
     lines = [
       json.dumps({name_key: b.name, about_key: b.about, fields_key: b.schemas, **({'required': list(b.schemas)} if needed else {})})
-      for b in blanks
+      for b in listed
     ]
     head = r.choice(('', '# ' + self.title() + '\n', self.noise(3) + '\n'))
     foot = f'\nWrite {{"{name_key}": ..., "{values_key}": {{...}}}}'
     nothing = r.choice(('nothing', 'none of these', 'no match', 'not there'))
+    say = r.choice(('{v}', 'It says {v}.', '{k}: {v}', '{k} = {v}'))  # one way of speaking in one chat
     rounds: list[tuple[str, str]] = []
-    for _ in range(r.randint(2, 4)):
-      if r.random() < 0.12:
-        rounds.append((self.noise(r.randint(4, 9)), nothing))
+    for _ in range(r.randint(3, 6)):
+      if r.random() < 0.12:  # a note about none of these forms, or about nothing
+        rounds.append((self.filled(hidden)[0] if r.random() < 0.7 else self.noise(r.randint(4, 9)), nothing))
         continue
-      chosen = [r.choice(blanks) for _ in range(2 if r.random() < 0.15 else 1)]
+      chosen = [r.choice(listed) for _ in range(2 if r.random() < 0.2 else 1)]
       filled = [self.filled(b) for b in chosen]
-      asked = self.key() if r.random() < 0.4 else ''
+      asked = self.key() if r.random() < 0.3 else ''
       note = r.choice((' and ', '; ', '. Then ', ', also ')).join(text for text, _ in filled)
       if asked:
         note += r.choice(('. {k}?', '; I need {k}', ', then say {k}', '. Look up {k}.')).format(k=asked.replace('_', ' '))
@@ -305,8 +308,7 @@ class Corpus:
         keys = self.keys(r.randint(1, 4))
         keys.insert(r.randint(0, len(keys)), asked)
         record, _ = self.record(keys)
-        say = r.choice(('{v}', 'It says {v}.', '{k}: {v}', '{k} = {v}')).format(k=asked.replace('_', ' '), v=plain(record[asked]))
-        rounds.append((json.dumps(record), say))
+        rounds.append((json.dumps(record), say.format(k=asked.replace('_', ' '), v=plain(record[asked]))))
     return self.chat(head + '\n'.join(lines) + foot, rounds)
 
   def blanks(self, count: int) -> list[Blank]:
@@ -316,7 +318,8 @@ class Corpus:
     found: dict[str, Blank] = {}
     while len(found) < count:
       words = list(dict.fromkeys(r.choice(stock) if r.random() < 0.6 else self.word() for _ in range(r.choice((2, 2, 3)))))
-      keys = [f'{words[-1]}_{r.choice(("id", "name", "code"))}' if r.random() < 0.3 else self.key() for _ in range(r.randint(1, 4))]
+      size = r.choice((1, 1, 2, 2, 3, 4))
+      keys = [f'{words[-1]}_{r.choice(("id", "name", "code"))}' if r.random() < 0.3 else self.key() for _ in range(size)]
       kinds = {k: r.choice(self.KINDS) for k in keys}
       schemas: dict[str, dict[str, object]] = {k: dict(SCHEMAS.get(kind, {'type': 'boolean'})) for k, kind in kinds.items()}
       for k, kind in kinds.items():
@@ -346,7 +349,7 @@ class Corpus:
 
   # The second course: what was learned apart is used together.
   COMPOSED: tuple[tuple[str, float], ...] = (
-    ('forms', 0.55), ('lookup', 0.12), ('extraction', 0.1), ('selection', 0.1), ('repeats', 0.08), ('documents', 0.05),
+    ('forms', 0.6), ('lookup', 0.12), ('extraction', 0.08), ('selection', 0.12), ('repeats', 0.05), ('documents', 0.03),
   )
 
   def draw(self, mix: tuple[tuple[str, float], ...] = MIX) -> Document:

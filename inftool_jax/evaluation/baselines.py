@@ -1,12 +1,20 @@
-"""What needs no learning, scored like a policy: the parser floor, and the canaries that must fail."""
+"""What needs no learning, scored like a policy: the parser floor, and the canaries that must fail.
+
+Chance has no part in them, so that their figures belong to an evaluation file and not to a run: those of the bundled file
+are measured on the whole of it and kept beside it.
+"""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from inftool_jax import types
 from inftool_jax.agents.user import ScriptedUser
 from inftool_jax.chat.tokenizer import ChatTokenizer
+from inftool_jax.data import manifest
 from inftool_jax.evaluation import statistics
 from inftool_jax.evaluation.canaries import BOUNDS, CANARIES, Canary
 from inftool_jax.evaluation.evaluate import Evaluation, evaluate
@@ -50,6 +58,21 @@ async def run_all(
     names: which of `NAMES`.
   """
   return tuple([row(name, await run(name, tasks, server, tokenizer)) for name in names])
+
+
+def kept_path() -> Path:
+  return Path(__file__).parent / 'data' / 'test.baselines.json'
+
+
+def keep(rows: Sequence[Baseline], hash: str) -> None:
+  """Keeps `rows`, measured on the whole bundled evaluation file of this hash, beside it."""
+  manifest.write_bytes(kept_path(), manifest.readable({'evaluation_hash': hash, 'rows': types.to_json(rows)}))
+
+
+def kept(hash: str) -> tuple[Baseline, ...] | None:
+  """The rows of the evaluation file with this hash, if it is the bundled one."""
+  found = json.loads(kept_path().read_text())
+  return tuple(types.from_json(Baseline, row) for row in found['rows']) if found['evaluation_hash'] == hash else None
 
 
 def row(name: str, evaluation: Evaluation) -> Baseline:

@@ -66,12 +66,13 @@ def _results(context: Context, file: Suite | None) -> Results:
 
 
 def baselines(context: Context, file: Suite | None) -> None:
-  """The parser floor and the canaries on the same tasks; made once."""
+  """The parser floor and the canaries: as kept with the bundled file, else on the tasks that are evaluated; once."""
   path = context.workdir / BASELINES
   if file is None or path.exists():
     return
-  tasks = evaluating.selected(context, file)
-  made = asyncio.run(floors.run_all(tasks, Simulator(file.tools, 'test'), context.tokenizer))
+  made = floors.kept(file.hash) or asyncio.run(
+    floors.run_all(evaluating.selected(context, file), Simulator(file.tools, 'test'), context.tokenizer)
+  )
   manifest.write_bytes(path, manifest.readable(types.to_json(made)))
   floor = made[0]
   say(f'parser floor: {tables.percent(floor.kinds[tables.MEAN])} % (mean over kinds, twins counted)')

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from inftool_jax.evaluation import baselines, evaluate
+from inftool_jax.evaluation import baselines, evaluate, suite
 from inftool_jax.evaluation.canaries import CANARIES
 from inftool_jax.evaluation.statistics import Scored
 from inftool_jax.servers.simulator import Simulator
@@ -40,6 +40,22 @@ def test_a_bound_is_a_whole_number_of_units():
 def test_the_floor_is_over_its_bound_in_the_mean_alone():
   row = row_of('floor', 3, 10)
   assert row.over('mean') and not row.over('parallel')
+
+
+def test_the_kept_rows_are_those_of_the_bundled_file_and_keep_their_bounds():
+  kept = baselines.kept(suite.load().hash)
+  assert kept is not None and tuple(row.name for row in kept) == baselines.NAMES
+  assert [(row.name, kind) for row in kept for kind in row.kinds if row.over(kind)] == []
+  assert baselines.kept('0' * 64) is None
+
+
+def test_the_kept_rows_can_be_measured_again(tokenizer):
+  """On the part of the file that is cheap: one canary that makes calls, and the floor, on the kind where they score."""
+  file = suite.load()
+  tasks = [task for task in file.tasks if task.kind == 'multiple']
+  kept = {row.name: row.kinds['multiple'] for row in baselines.kept(file.hash)}
+  again = asyncio.run(baselines.run_all(tasks, Simulator(file.tools, 'test'), tokenizer, ('floor', 'first_tool_always')))
+  assert {row.name: row.kinds['multiple'] for row in again} == {name: kept[name] for name in ('floor', 'first_tool_always')}
 
 
 def test_unknown_names_are_refused(tokenizer, splits):
