@@ -27,6 +27,7 @@ def arm(name: str) -> ml_collections.ConfigDict:
   config.rounds.arm = name
   config.stages = ('sft', 'rounds', 'evaluate')
   config.evaluation.n = 0
+  config.evaluation.every = config.rounds.count
   if name != 'loop':
     per_unit = 8 / 6  # two of six kinds are pairs
     probed = config.probe.units * per_unit * config.probe.attempts
@@ -94,6 +95,7 @@ def _tiny() -> ml_collections.ConfigDict:
 
   c.evaluation = ml_collections.ConfigDict()
   c.evaluation.n = 40  # units of each kind; 0: the whole file
+  c.evaluation.every = 1  # rounds between two evaluations; the last one is evaluated in any case
   c.evaluation.path = ''  # frozen file; empty: the bundled one
   c.evaluation.report = 24  # trajectories of each stage in report.html
   return c

@@ -91,6 +91,7 @@ class Probe:
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
   n: int  # units of each kind (twins count once); 0: all of the file
+  every: int  # rounds between two evaluations; the last round is evaluated in any case
   path: str  # frozen file; empty: the bundled one, or one made from the test servers of `specs.paths`
   report: int  # trajectories kept for the report of each stage
 
@@ -170,7 +171,7 @@ def _check(s: Settings) -> Iterator[str]:
     'sampling.max_new_tokens': s.sampling.max_new_tokens, 'sampling.max_turns': s.sampling.max_turns, 'sft.rows': s.sft.rows,
     'sft.micro_batches': s.sft.micro_batches, 'sft.row_length': s.sft.row_length, 'sft.checkpoint_every': s.sft.checkpoint_every,
     'rounds.tasks': s.rounds.tasks, 'rounds.row_length': s.rounds.row_length, 'rounds.checkpoint_every': s.rounds.checkpoint_every,
-    'probe.units': s.probe.units, 'probe.attempts': s.probe.attempts,
+    'probe.units': s.probe.units, 'probe.attempts': s.probe.attempts, 'evaluation.every': s.evaluation.every,
   }  # fmt: skip
   yield from (f'{name}: must be at least 1, is {value}' for name, value in positive.items() if value < 1)
   yield from (f'{name}: must not be negative' for name, value in (

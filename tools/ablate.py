@@ -33,7 +33,7 @@ def main(argv: list[str]) -> None:
   out = pathlib.Path(OUT.value)
   for seed in range(SEEDS.value):
     cold = out / f'seed_{seed}' / 'sft'
-    _run('configs/round.py', cold, seed, "--config.stages=('synthesise','sft')")
+    _run('configs/round.py', cold, seed, '--config.rounds.count=0', '--config.evaluation.n=0')
     for arm in ARM.value:
       _run(f'configs/ablations/{arm}.py', out / f'seed_{seed}' / arm, seed, f'--config.sft.checkpoint={cold}')
   table, figures = compare(out)
@@ -60,7 +60,7 @@ def compare(out: pathlib.Path) -> tuple[str, dict]:
   seeds = range(SEEDS.value)
   runs = {arm: {s: out / f'seed_{s}' / arm for s in seeds} for arm in ARM.value}
   last = {arm: {s: _scored(path, _last_stage(path)) for s, path in of.items()} for arm, of in runs.items()}
-  first = {s: _scored(runs[ARM.value[0]][s], 'evaluation_sft') for s in seeds}
+  first = {s: _scored(out / f'seed_{s}' / 'sft', 'evaluation_sft') for s in seeds}
   figures: dict = {'sft': _mean(first)}
   rows = [f'| sft | {100 * _mean(first):.1f} | | | | | |']
   for arm in ARM.value:

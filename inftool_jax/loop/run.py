@@ -78,7 +78,8 @@ class _Runner:
     elif not self._taken(sft.STAGE) and 'rounds' in self._wanted:
       self._needs(sft.STAGE)
     if self._finished(sft.STAGE):
-      self._evaluate('sft', 0, file)
+      if not context.settings.sft.checkpoint:  # else the run that trained it has its evaluation
+        self._evaluate('sft', 0, file)
       for number in range(1, context.settings.rounds.count + 1):
         self._round(number, file)
     self._export()
@@ -97,7 +98,8 @@ class _Runner:
       self._ended(stage, done)
     elif not self._taken(stage):
       return
-    self._evaluate(stage, number, file)
+    if summary.evaluated(context, number):
+      self._evaluate(stage, number, file)
 
   def _finished(self, stage: str) -> bool:
     return manifest.find(self._context.folder(stage)) is not None

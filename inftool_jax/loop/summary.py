@@ -25,11 +25,17 @@ BASELINES = 'baselines.json'
 def stages(context: Context) -> list[str]:
   """Names of all stages of this run, in order."""
   borrowed = bool(context.settings.sft.checkpoint)
-  names = [*(() if borrowed else ('synthesise', 'evaluation_base')), 'sft', 'evaluation_sft']
+  names = ['sft'] if borrowed else ['synthesise', 'evaluation_base', 'sft', 'evaluation_sft']
   for n in range(1, context.settings.rounds.count + 1):
     probe = [f'round_{n}_probe'] if context.settings.rounds.arm == 'loop' else []
-    names += [*probe, f'round_{n}', f'evaluation_round_{n}']
+    names += [*probe, f'round_{n}', *([f'evaluation_round_{n}'] if evaluated(context, n) else [])]
   return names
+
+
+def evaluated(context: Context, number: int) -> bool:
+  """Whether the policy is evaluated after this round."""
+  settings = context.settings
+  return number == settings.rounds.count or number % settings.evaluation.every == 0
 
 
 def finished(context: Context) -> bool:

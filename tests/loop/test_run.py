@@ -124,6 +124,19 @@ def test_stages_may_run_one_by_one_and_end_in_the_same_policy(finished_run, tmp_
   assert (workdir / model).read_bytes() == (finished_run / model).read_bytes()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize('arm', ['static', 'rft', 'sft_more'])
+def test_an_arm_goes_on_from_the_policy_of_another_run_and_evaluates_what_it_is_told_to(arm, finished_run, tmp_path):
+  borrowed = (f'--config.sft.checkpoint={finished_run}', f'--config.rounds.arm={arm}', '--config.evaluation.every=2')
+  done = finish(tmp_path / arm, *SHORT, *borrowed, "--config.stages=('sft','rounds','evaluate')")
+  assert done.returncode == 0, done.stdout + done.stderr
+  assert params_hashes(tmp_path / arm)['sft'] == params_hashes(finished_run)['sft']
+  stages = json.loads((tmp_path / arm / 'results.json').read_text())['stages']
+  assert list(stages) == ['sft', 'round_1', 'round_2']
+  assert [name for name, stage in stages.items() if stage['success']] == ['round_2']
+  assert all(stages[name]['counts']['steps'] == 2 for name in ('round_1', 'round_2'))
+
+
 MOMENTS = {
   'synthesis': lambda w: (w / 'synthesise').exists() and not (w / 'synthesise' / 'manifest.json').exists(),
   'sft': lambda w: (w / 'sft' / 'checkpoints' / 'step_00000004' / 'manifest.json').exists(),
