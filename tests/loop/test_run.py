@@ -125,7 +125,7 @@ def test_stages_may_run_one_by_one_and_end_in_the_same_policy(finished_run, tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('arm', ['static', 'rft', 'sft_more'])
+@pytest.mark.parametrize('arm', ['rft', 'sft_more'])
 def test_an_arm_goes_on_from_the_policy_of_another_run_and_evaluates_what_it_is_told_to(arm, finished_run, tmp_path):
   borrowed = (f'--config.sft.checkpoint={finished_run}', f'--config.rounds.arm={arm}', '--config.evaluation.every=2')
   done = finish(tmp_path / arm, *SHORT, *borrowed, "--config.stages=('sft','rounds','evaluate')")
