@@ -281,6 +281,43 @@ class Corpus:
       rounds.append((self.sentence(asked), style.format(n=blank.name if known else 'none')))
     return self.chat('\n'.join(lines), rounds)
 
+  def table(self) -> Document:
+    """Lines of words; then a word of a line and the first of that line, each word once, so that no earlier answer tells it."""
+    r = self.rng
+    words = list(dict.fromkeys(self.word() for _ in range(r.randint(6, 32))))
+    width = r.choice((2, 2, 3, 4, 5))  # the narrow ones are learned first
+    lines: list[list[str]] = []
+    while len(words) > 1:
+      lines.append([words.pop() for _ in range(min(len(words), width))])
+    lines = [line for line in lines if len(line) > 1]
+    between, arrow = r.choice((' ', ' ', '_', ', ')), r.choice((': ', ' -> ', ' = ', '\n'))
+    asked = [(word, line[0]) for line in lines for word in line[1:]]
+    pieces: Document = [('\n'.join(between.join(line) for line in lines) + '\n\n', 0.0)]
+    for word, first in r.sample(asked, len(asked)):
+      pieces += [(word + arrow, 0.0), (first + '\n', 1.0)]
+    return pieces
+
+  def index(self) -> Document:
+    """Names with some words each; a word or two, then the name that they stand by."""
+    r = self.rng
+    words = list(dict.fromkeys(self.word() for _ in range(r.randint(12, 30))))
+    r.shuffle(words)
+    entries: dict[str, list[str]] = {}
+    while len(words) > 3 and len(entries) < 8:
+      own = [words.pop() for _ in range(min(len(words), r.choice((3, 4, 4, 5))))]
+      entries['_'.join(own[: r.choice((1, 2, 2))])] = own
+    name_key, about_key = r.choice(('id', 'name', 'title')), r.choice(('about', 'description', 'text'))
+    lines = [json.dumps({name_key: n, about_key: ' '.join(own)}) for n, own in entries.items()]
+    style = r.choice(('{n}', '{n}', '[{n}]', '{{"id": "{n}"}}'))
+    rounds = []
+    for _ in range(r.randint(6, 14)):
+      name, own = r.choice(list(entries.items()))
+      said = r.sample(own[1:], min(len(own) - 1, r.choice((1, 1, 2))))
+      around = [r.choice(SMALL) if r.random() < 0.7 else self.pseudo() for _ in range(r.choice((0, 0, 1, 3)))]
+      mixed = r.sample([*said, *around], len(said) + len(around))
+      rounds.append((self.sentence(' '.join(self.inflected(w) for w in mixed)), style.format(n=name)))
+    return self.chat('\n'.join(lines), rounds)
+
   def sentence(self, text: str) -> str:
     """The text as it is, or as a sentence."""
     text = text.strip(' ,:.')
@@ -382,7 +419,8 @@ class Corpus:
 
   # The second course: what was learned apart is used together.
   COMPOSED: tuple[tuple[str, float], ...] = (
-    ('forms', 0.45), ('lookup', 0.15), ('extraction', 0.1), ('selection', 0.6), ('repeats', 0.05), ('documents', 0.03),
+    ('forms', 0.3), ('index', 0.4), ('table', 0.2), ('lookup', 0.12), ('extraction', 0.1), ('selection', 0.3), ('repeats', 0.05),
+    ('documents', 0.03),
   )
 
   def draw(self, mix: tuple[tuple[str, float], ...] = MIX) -> Document:

@@ -150,5 +150,9 @@ def _train_rft(context: Context, stage: str, number: int, params, sampler: Batch
   played = [t for n in range(settings.steps) for g in rollout(context, number, n, sampler, planned) for t in g]
   store.write(context.folder(stage) / ROLLOUTS, played, 'rollouts_00000')
   good = [t for t in played if t.gates.get('success')]
+  sampled = {'conversations': len(played), 'sampled tokens': sum(sum(t.loss_mask) for t in played)}
+  if not good:
+    say(f'  {stage}: no conversation succeeded, so there is nothing to train on and the policy stays as it is')
+    return params, {'steps': 0, 'trajectories': 0, **sampled}
   params, counts = sft.train(context, stage, params, good, planned, tasks.sft_settings(context), policy_version=number + 1)
-  return params, counts | {'conversations': len(played), 'sampled tokens': sum(sum(t.loss_mask) for t in played)}
+  return params, counts | sampled
