@@ -75,11 +75,8 @@ def english_words(limit: int = 3000) -> list[str]:
   return [w for w, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:limit]]
 
 
-ALONE = ('{v}', 'at {v}', 'to {v}', 'with {v}', 'on {v}', 'from {v}', 'for {v}', 'as {v}', 'by {v}', 'in {v}', '({v})')
-BESIDE_KEY = (
-  '{k} {v}', '{v} as {k}', '{k} is {v}', '{k}: {v}', 'has {k} {v}', '{k} now {v}', 'a {k} of {v}', 'the {k} {v}', '{v} {k}', '{k} = {v}',
-)  # fmt: skip
-SMALL = 'the a an my our your this that it me us you i we for to of in on with and please can will want need some all no more'.split()
+ALONE = ('{v}', 'at {v}', 'to {v}', 'with {v}', 'on {v}', 'from {v}', '"{v}"')
+BESIDE_KEY = ('{k} {v}', '{v} as {k}', '{k} is {v}', '{k}: {v}', 'has {k} {v}', '{k} now {v}', 'a {k} of {v}')
 SCHEMAS = {
   'word': {'type': 'string'}, 'text': {'type': 'string'}, 'integer': {'type': 'integer'}, 'number': {'type': 'number'},
   'date': {'type': 'string', 'format': 'date'}, 'time': {'type': 'string', 'format': 'time'}, 'code': {'type': 'string'},
@@ -114,12 +111,6 @@ class Corpus:
 
   def word(self) -> str:
     return self.rng.choice(self.words) if self.rng.random() < 0.6 else self.pseudo()
-
-  def inflected(self, word: str) -> str:
-    """The word, or now and then its regular English plural, past or -ing form."""
-    ending = self.rng.choice(('ing', 'ing', 's', 'ed')) if self.rng.random() < 0.3 else ''
-    stem = word[:-1] if ending in ('ing', 'ed') and word.endswith('e') else word
-    return stem + ending
 
   def key(self) -> str:
     return '_'.join(self.word() for _ in range(self.rng.choice((1, 1, 2, 2, 3))))
@@ -200,9 +191,9 @@ class Corpus:
     return [(json.dumps(record) + '\n', 0.2), (json.dumps({k: record[k] for k in order}) + '\n', 1.0)]
 
   def chat(self, system: str, rounds: list[tuple[str, str]]) -> Document:
-    pieces: Document = [(f'<|im_start|>system\n{system}<|im_end|>\n', 0.0)] if system else []
+    pieces: Document = [(f'<|im_start|>system\n{system}<|im_end|>\n', 0.05)] if system else []
     for asked, said in rounds:
-      pieces += [(f'<|im_start|>user\n{asked}<|im_end|>\n<|im_start|>assistant\n', 0.0), (said + '<|im_end|>', 1.0), ('\n', 0.0)]
+      pieces += [(f'<|im_start|>user\n{asked}<|im_end|>\n<|im_start|>assistant\n', 0.05), (said + '<|im_end|>', 1.0), ('\n', 0.0)]
     return pieces
 
   def lookup(self) -> Document:
@@ -252,10 +243,6 @@ class Corpus:
     parts = []
     for k in order:
       value, words = plain(record[k]), k.replace('_', ' ')
-      if r.random() < 0.2:
-        words = r.choice(words.split())
-      if kinds[k] == 'text' and r.random() < 0.4:
-        value = f'"{value}"'
       alone = [o for o in told if kinds[o] == kinds[k]] == [k]
       if alone and r.random() < 0.5:
         parts.append(r.choice(ALONE).format(v=value))
@@ -266,99 +253,60 @@ class Corpus:
     return r.choice((f'{" ".join(filler)} {text}', f'{text} {" ".join(filler)}', text)).strip() or 'nothing'
 
   def selection(self) -> Document:
-    """Which of several named notes is meant? The question shares more words with one of them than with any other, or with none."""
+    """Which of several named notes is meant? The question shares words with one of them, or with none."""
     r = self.rng
-    listed, (hidden,) = self.blanks(r.randint(2, 6)), self.blanks(1)
-    name_key, about_key = r.choice(('id', 'name', 'title')), r.choice(('about', 'description', 'text'))
-    lines = [json.dumps({name_key: b.name, about_key: b.about}) for b in listed]
+    notes = {}
+    for _ in range(r.randint(2, 6)):
+      about = [self.word() for _ in range(r.randint(2, 6))]
+      name = '_'.join(r.sample(about, min(len(about), r.choice((1, 2, 2)))) if r.random() < 0.6 else [self.key()])
+      notes[name] = about
+    lines = [json.dumps({'id': name, 'about': ' '.join(words)}) for name, words in notes.items()]
     style = r.choice(('{n}', 'That is {n}.', '[{n}]', '{{"id": "{n}"}}'))
     rounds = []
-    for _ in range(r.randint(5, 9)):
-      known = r.random() > 0.12
-      blank = r.choice(listed) if known else hidden
-      noise = self.noise(r.randint(1, 3)) if r.random() < 0.5 else ''
-      asked = ' '.join(self.named(blank, listed)) + r.choice((' ', ', ', ': ', '. ')) + noise
-      rounds.append((self.sentence(asked), style.format(n=blank.name if known else 'none')))
+    for _ in range(r.randint(2, 5)):
+      if r.random() < 0.15:
+        rounds.append((' '.join(self.word() for _ in range(r.randint(3, 9))), style.format(n='none')))
+        continue
+      name = r.choice(list(notes))
+      source = list(dict.fromkeys(notes[name] + name.split('_')))
+      words = r.sample(source, r.randint(1, min(3, len(source)))) + [self.word() for _ in range(r.randint(0, 6))]
+      if len(words) > 1 and r.random() < 0.7:
+        r.shuffle(words)
+      rounds.append((' '.join(words), style.format(n=name)))
     return self.chat('\n'.join(lines), rounds)
-
-  def table(self) -> Document:
-    """Lines of words; then a word of a line and the first of that line, each word once, so that no earlier answer tells it."""
-    r = self.rng
-    words = list(dict.fromkeys(self.word() for _ in range(r.randint(6, 32))))
-    width = r.choice((2, 2, 3, 4, 5))  # the narrow ones are learned first
-    lines: list[list[str]] = []
-    while len(words) > 1:
-      lines.append([words.pop() for _ in range(min(len(words), width))])
-    lines = [line for line in lines if len(line) > 1]
-    between, arrow = r.choice((' ', ' ', '_', ', ')), r.choice((': ', ' -> ', ' = ', '\n'))
-    asked = [(word, line[0]) for line in lines for word in line[1:]]
-    pieces: Document = [('\n'.join(between.join(line) for line in lines) + '\n\n', 0.0)]
-    for word, first in r.sample(asked, len(asked)):
-      pieces += [(word + arrow, 0.0), (first + '\n', 1.0)]
-    return pieces
-
-  def index(self) -> Document:
-    """Names with some words each; a word or two, then the name that they stand by."""
-    r = self.rng
-    words = list(dict.fromkeys(self.word() for _ in range(r.randint(12, 30))))
-    r.shuffle(words)
-    entries: dict[str, list[str]] = {}
-    while len(words) > 3 and len(entries) < 8:
-      own = [words.pop() for _ in range(min(len(words), r.choice((3, 4, 4, 5))))]
-      entries['_'.join(own[: r.choice((1, 2, 2))])] = own
-    name_key, about_key = r.choice(('id', 'name', 'title')), r.choice(('about', 'description', 'text'))
-    lines = [json.dumps({name_key: n, about_key: ' '.join(own)}) for n, own in entries.items()]
-    style = r.choice(('{n}', '{n}', '[{n}]', '{{"id": "{n}"}}'))
-    rounds = []
-    for _ in range(r.randint(6, 14)):
-      name, own = r.choice(list(entries.items()))
-      said = r.sample(own[1:], min(len(own) - 1, r.choice((1, 1, 2))))
-      around = [r.choice(SMALL) if r.random() < 0.7 else self.pseudo() for _ in range(r.choice((0, 0, 1, 3)))]
-      mixed = r.sample([*said, *around], len(said) + len(around))
-      rounds.append((self.sentence(' '.join(self.inflected(w) for w in mixed)), style.format(n=name)))
-    return self.chat('\n'.join(lines), rounds)
-
-  def sentence(self, text: str) -> str:
-    """The text as it is, or as a sentence."""
-    text = text.strip(' ,:.')
-    if self.rng.random() < 0.6:
-      text = text[0].upper() + text[1:] + self.rng.choice(('', '.', '.', '?'))
-    return text
 
   def forms(self) -> Document:
     """Several blank records in JSON, each with a name and its keys; notes say which one to fill in, and with what."""
     r = self.rng
     name_key, about_key = r.choice(('form', 'title', 'sheet')), r.choice(('description', 'about', 'text'))
     fields_key, values_key = r.choice(('fields', 'properties', 'keys')), r.choice(('values', 'filled', 'data'))
-    listed, (hidden,) = self.blanks(r.randint(2, 4)), self.blanks(1)
+    blanks = self.blanks(r.randint(2, 4))
     needed = r.random() < 0.6
     lines = [
       json.dumps({name_key: b.name, about_key: b.about, fields_key: b.schemas, **({'required': list(b.schemas)} if needed else {})})
-      for b in listed
+      for b in blanks
     ]
     head = r.choice(('', '# ' + self.title() + '\n', self.noise(3) + '\n'))
     foot = f'\nWrite {{"{name_key}": ..., "{values_key}": {{...}}}}'
     nothing = r.choice(('nothing', 'none of these', 'no match', 'not there'))
-    say = r.choice(('{v}', 'It says {v}.', '{k}: {v}', '{k} = {v}'))  # one way of speaking in one chat
     rounds: list[tuple[str, str]] = []
-    for _ in range(r.randint(3, 6)):
-      if r.random() < 0.12:  # a note about none of these forms, or about nothing
-        note = self.filled(hidden, listed)[0] if r.random() < 0.7 else self.noise(r.randint(4, 9))
-        rounds.append((self.sentence(note), nothing))
+    for _ in range(r.randint(2, 4)):
+      if r.random() < 0.12:
+        rounds.append((self.noise(r.randint(4, 9)), nothing))
         continue
-      chosen = [r.choice(listed) for _ in range(2 if r.random() < 0.2 else 1)]
-      filled = [self.filled(b, listed) for b in chosen]
-      asked = self.key() if r.random() < 0.3 else ''
+      chosen = [r.choice(blanks) for _ in range(2 if r.random() < 0.15 else 1)]
+      filled = [self.filled(b) for b in chosen]
+      asked = self.key() if r.random() < 0.4 else ''
       note = r.choice((' and ', '; ', '. Then ', ', also ')).join(text for text, _ in filled)
       if asked:
         note += r.choice(('. {k}?', '; I need {k}', ', then say {k}', '. Look up {k}.')).format(k=asked.replace('_', ' '))
-      answers = (json.dumps({name_key: b.name, values_key: values}) for b, (_, values) in zip(chosen, filled))
-      rounds.append((self.sentence(note), '\n'.join(answers)))
+      rounds.append((note, '\n'.join(json.dumps({name_key: b.name, values_key: values}) for b, (_, values) in zip(chosen, filled))))
       if asked:
         keys = self.keys(r.randint(1, 4))
         keys.insert(r.randint(0, len(keys)), asked)
         record, _ = self.record(keys)
-        rounds.append((json.dumps(record), say.format(k=asked.replace('_', ' '), v=plain(record[asked]))))
+        say = r.choice(('{v}', 'It says {v}.', '{k}: {v}', '{k} = {v}')).format(k=asked.replace('_', ' '), v=plain(record[asked]))
+        rounds.append((json.dumps(record), say))
     return self.chat(head + '\n'.join(lines) + foot, rounds)
 
   def blanks(self, count: int) -> list[Blank]:
@@ -368,8 +316,7 @@ class Corpus:
     found: dict[str, Blank] = {}
     while len(found) < count:
       words = list(dict.fromkeys(r.choice(stock) if r.random() < 0.6 else self.word() for _ in range(r.choice((2, 2, 3)))))
-      size = r.choice((1, 1, 2, 2, 3, 4))
-      keys = [f'{words[-1]}_{r.choice(("id", "name", "code"))}' if r.random() < 0.3 else self.key() for _ in range(size)]
+      keys = [f'{words[-1]}_{r.choice(("id", "name", "code"))}' if r.random() < 0.3 else self.key() for _ in range(r.randint(1, 4))]
       kinds = {k: r.choice(self.KINDS) for k in keys}
       schemas: dict[str, dict[str, object]] = {k: dict(SCHEMAS.get(kind, {'type': 'boolean'})) for k, kind in kinds.items()}
       for k, kind in kinds.items():
@@ -381,37 +328,17 @@ class Corpus:
       found.setdefault('_'.join(words), Blank('_'.join(words), about, kinds, schemas))
     return r.sample(list(found.values()), count)
 
-  def filled(self, blank: Blank, listed: list[Blank]) -> tuple[str, dict[str, object]]:
-    """A note that means this form more than any other, by some of its words, and the values that it gives."""
+  def filled(self, blank: Blank) -> tuple[str, dict[str, object]]:
+    """A note that asks for this form in its own words or order, and the values it gives."""
     r = self.rng
     told = [k for k in blank.kinds if r.random() < 0.92] or list(blank.kinds)
     values = {k: r.choice(blank.schemas[k]['enum']) if 'enum' in blank.schemas[k] else self.typed_value(blank.kinds[k]) for k in told}
-    said = self.named(blank, listed)
+    words = blank.name.split('_')
+    said = ' '.join(r.sample(words, len(words)) if r.random() < 0.3 else words)
+    lead = r.choice(('', '', 'please', 'I want', 'can you', self.word(), self.word() + ' ' + self.word()))
     text = self.note(told, blank.kinds, values)
-    if r.random() < 0.25:  # the values stand between the words
-      middle = r.randint(1, len(said))
-      return ' '.join((*said[:middle], text, *said[middle:])), values
-    name = ' '.join(said)
-    return r.choice((f'{name} {text}', f'{name} {text}', f'{name}: {text}', f'{text} {name}', f'{name} with {text}')), values
-
-  def named(self, blank: Blank, listed: list[Blank]) -> list[str]:
-    """Words that mean this form, inflected now and then, among small ones."""
-    r = self.rng
-    said = [self.inflected(w) for w in self.meant(blank, listed)]
-    if r.random() < 0.6:
-      said = [w for word in said for w in ((r.choice(SMALL), word) if r.random() < 0.4 else (word,))]
-    return [*(r.choice((*SMALL, self.word())) for _ in range(r.choice((0, 0, 1, 2, 3)))), *said]
-
-  def meant(self, blank: Blank, listed: list[Blank]) -> list[str]:
-    """Words of this form's name and text, more of them than any other form has; all of its name where that takes all."""
-    r = self.rng
-    name, about = blank.name.split('_'), blank.about.split()
-    others = [{*b.name.split('_'), *b.about.split()} for b in listed if b.name != blank.name]
-    for _ in range(4):
-      words = r.sample(name, r.randint(1, len(name))) if r.random() < 0.8 else r.sample(about, r.randint(1, min(3, len(about))))
-      if all(len(other & set(words)) < len(set(words)) for other in others):
-        return words if r.random() < 0.3 else sorted(words, key=(name + about).index)
-    return name
+    joined = r.choice((f'{lead} {said} {text}', f'{lead} {said}: {text}', f'{text} {said}', f'{lead} {said} with {text}'))
+    return ' '.join(joined.split()), values
 
   MIX: tuple[tuple[str, float], ...] = (
     ('repeats', 0.15), ('english', 0.05), ('documents', 0.15), ('lookup', 0.2), ('extraction', 0.27), ('selection', 0.18),
@@ -419,8 +346,7 @@ class Corpus:
 
   # The second course: what was learned apart is used together.
   COMPOSED: tuple[tuple[str, float], ...] = (
-    ('forms', 0.3), ('index', 0.4), ('table', 0.2), ('lookup', 0.12), ('extraction', 0.1), ('selection', 0.3), ('repeats', 0.05),
-    ('documents', 0.03),
+    ('forms', 0.55), ('lookup', 0.12), ('extraction', 0.1), ('selection', 0.1), ('repeats', 0.08), ('documents', 0.05),
   )
 
   def draw(self, mix: tuple[tuple[str, float], ...] = MIX) -> Document:

@@ -140,7 +140,7 @@ def _train_on_gold(context: Context, stage: str, number: int, params, sampler: B
   seed = seeds.derive(context.settings.seed, 'gold', number)
   played = playing.play_all(stage, planned, 1, playing.scripted(context, 'train', seed), 64)
   accepted, _ = judge(context, planned, played)
-  return sft.train(context, stage, params, accepted, planned, tasks.sft_settings(context), policy_version=number + 1)
+  return sft.train(context, stage, params, accepted, planned, tasks.sft_settings(context), policy.version(context, number))
 
 
 def _train_rft(context: Context, stage: str, number: int, params, sampler: BatchedSampler, planned: Sequence[Task]):
@@ -154,5 +154,5 @@ def _train_rft(context: Context, stage: str, number: int, params, sampler: Batch
   if not good:
     say(f'  {stage}: no conversation succeeded, so there is nothing to train on and the policy stays as it is')
     return params, {'steps': 0, 'trajectories': 0, **sampled}
-  params, counts = sft.train(context, stage, params, good, planned, tasks.sft_settings(context), policy_version=number + 1)
+  params, counts = sft.train(context, stage, params, good, planned, tasks.sft_settings(context), policy.version(context, number))
   return params, counts | sampled

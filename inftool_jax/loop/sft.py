@@ -43,7 +43,7 @@ def run(context: Context, params: decoder.Params, inputs: dict[str, str]) -> tup
     return params, policy.commit(context, STAGE, params, {'steps': 0}, inputs, started)
   trajectories = list(store.read(context.folder('synthesise'), Trajectory, 'accepted'))
   tasks = list(store.read(context.folder('synthesise'), Task, 'tasks'))
-  params, counts = train(context, STAGE, params, trajectories, tasks, settings, policy_version=1)
+  params, counts = train(context, STAGE, params, trajectories, tasks, settings, policy.version(context, 0))
   return params, policy.commit(context, STAGE, params, counts, inputs, started)
 
 
