@@ -49,12 +49,12 @@ COURSES = (
   Course(
     ((450, 32, 128, 1.0), (1100, 16, 256, 0.15), (500, 8, 512, 0.1), (60, 2, 2048, 0.1)),
     tiny_corpus.Corpus.MIX,
-    optimizer.OptimizerConfig(name='muon', learning_rate=6e-3, vector_learning_rate=3e-3, warmup=50, schedule='linear'),
+    optimizer.OptimizerConfig('muon', 6e-3, 3e-3, token_learning_rate=0.5, warmup=50, schedule='linear'),
   ),
   Course(
     ((1000, 5, 768, 0.0), (30, 2, 2048, 0.0)),
     tiny_corpus.Corpus.COMPOSED,
-    optimizer.OptimizerConfig(name='muon', learning_rate=4e-3, vector_learning_rate=2e-3, warmup=30, schedule='linear'),
+    optimizer.OptimizerConfig('muon', 4e-3, 2e-3, token_learning_rate=0.2, warmup=30, schedule='linear'),
   ),
 )
 
