@@ -247,6 +247,9 @@ class Sampler(Protocol):
     """The conversation is over; whatever was kept for it may go."""
 
 
+_PLAIN = frozenset({str, int, float, bool})
+
+
 def to_json(value: Any) -> JSON:
   """Dataclasses, tuples and mappings as plain JSON values."""
   if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -254,7 +257,7 @@ def to_json(value: Any) -> JSON:
   if isinstance(value, Mapping):
     return {k: to_json(v) for k, v in value.items()}
   if isinstance(value, (list, tuple)):
-    return [to_json(v) for v in value]
+    return list(value) if _PLAIN.issuperset(map(type, value)) else [to_json(v) for v in value]  # tokens: a thousand plain items
   return value
 
 
@@ -288,7 +291,7 @@ def _decode(hint: Any, value: JSON) -> Any:
   if dataclasses.is_dataclass(hint):
     return from_json(hint, value)  # type: ignore[arg-type]
   if origin is tuple:
-    return tuple(_decode(args[0], v) for v in value)
+    return tuple(value) if args[0] in _PLAIN else tuple(_decode(args[0], v) for v in value)
   if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
     return {k: _decode(args[1], v) for k, v in value.items()}
   return value
