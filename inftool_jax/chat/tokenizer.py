@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import pathlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -55,6 +56,7 @@ class ChatTokenizer:
     folder = pathlib.Path(folder)
     if not (folder / 'tokenizer_config.json').is_file():
       raise CheckpointError(f'{folder} has no tokenizer_config.json: it is not a Hugging Face model folder with a tokenizer')
+    os.environ.setdefault('TRANSFORMERS_NO_ADVISORY_WARNINGS', '1')  # "PyTorch was not found" says nothing to a user of JAX
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     try:
