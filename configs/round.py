@@ -60,8 +60,9 @@ def _tiny() -> ml_collections.ConfigDict:
 
   c.synthesis = ml_collections.ConfigDict()
   c.synthesis.per_kind = ml_collections.ConfigDict(
-    dict(single=300, multiple=300, parallel=300, multi_step=300, missing_parameter=200, irrelevance=200)
+    dict(single=70, multiple=70, parallel=80, multi_step=120, missing_parameter=50, irrelevance=50)
   )
+  c.synthesis.companions = 5  # more tasks over the tools of each
   c.synthesis.offered = (2, 4)
 
   c.sft = ml_collections.ConfigDict()
@@ -109,6 +110,7 @@ def _optimizer(
   c.learning_rate = learning_rate
   c.vector_learning_rate = vectors  # norms and biases under Muon
   c.token_learning_rate = tokens  # embedding and head under Muon, by NovoGrad: the norm of the first update
+  c.token_rule = 'novograd'
   c.warmup = warmup
   c.schedule = schedule
   c.weight_decay = 0.0

@@ -13,7 +13,7 @@ from typing import Any
 
 from inftool_jax.errors import ConfigError
 from inftool_jax.training.optimizer import NAMES as OPTIMIZERS
-from inftool_jax.training.optimizer import SCHEDULES, OptimizerConfig
+from inftool_jax.training.optimizer import SCHEDULES, TOKEN_RULES, OptimizerConfig
 from inftool_jax.types import KINDS
 
 STAGES = ('synthesise', 'sft', 'rounds', 'evaluate')
@@ -50,6 +50,7 @@ class Sampling:
 @dataclasses.dataclass(frozen=True)
 class Synthesis:
   per_kind: Mapping[str, int]  # cold-start tasks of each kind (pairs for twins)
+  companions: int  # more tasks over the tools that each of these offers
   offered: tuple[int, int]  # fewest and most tools offered in a task
 
 
@@ -164,6 +165,7 @@ def _check(s: Settings) -> Iterator[str]:
   yield from _one_of('synthesis.per_kind', s.synthesis.per_kind, KINDS)
   for where, optimizer in (('sft', s.sft.optimizer), ('rounds', s.rounds.optimizer)):
     yield from _one_of(f'{where}.optimizer.name', (optimizer.name,), OPTIMIZERS)
+    yield from _one_of(f'{where}.optimizer.token_rule', (optimizer.token_rule,), TOKEN_RULES)
     yield from _one_of(f'{where}.optimizer.schedule', (optimizer.schedule,), SCHEDULES)
   positive = {
     'sampling.slots': s.sampling.slots, 'sampling.context': s.sampling.context, 'sampling.prefill_rows': s.sampling.prefill_rows,
@@ -176,7 +178,7 @@ def _check(s: Settings) -> Iterator[str]:
   yield from (f'{name}: must be at least 1, is {value}' for name, value in positive.items() if value < 1)
   yield from (f'{name}: must not be negative' for name, value in (
     ('seed', s.seed), ('sft.steps', s.sft.steps), ('rounds.count', s.rounds.count), ('rounds.steps', s.rounds.steps),
-    ('evaluation.n', s.evaluation.n), ('specs.servers', s.specs.servers),
+    ('evaluation.n', s.evaluation.n), ('specs.servers', s.specs.servers), ('synthesis.companions', s.synthesis.companions),
     *((f'synthesis.per_kind.{kind}', n) for kind, n in s.synthesis.per_kind.items()),
   ) if value < 0)  # fmt: skip
   if 0 < s.sampling.slots < 64 or 0 < s.sampling.prefill_rows * s.sampling.prefill_chunk < 64:

@@ -15,8 +15,8 @@ it is predicted by the output at t - 1, which lies in the same segment, because 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -87,16 +87,16 @@ def pack(sequences: Sequence[Aligned], row_length: int) -> Packed:
   return dataclasses.replace(packed, dropped=dropped)
 
 
-def batches(packed: Packed, rows_per_batch: int) -> Iterator[Packed]:
-  """Consecutive rows, `rows_per_batch` each; the last batch is filled up with padding rows."""
-  if rows_per_batch < 1:
-    raise ValueError(f'rows per batch must be at least 1, not {rows_per_batch}')
-  for start in range(0, packed.rows, rows_per_batch):
-    batch = empty(rows_per_batch, packed.row_length)
-    for name in _ARRAYS:
-      part = getattr(packed, name)[start : start + rows_per_batch]
-      getattr(batch, name)[: len(part)] = part
-    yield batch
+def take(packed: Packed, rows: slice | Sequence[int]) -> Packed:
+  """Some of the rows; `dropped` stays behind."""
+  index = rows if isinstance(rows, slice) else np.asarray(rows, np.int64)
+  return Packed(**{name: getattr(packed, name)[index] for name in _ARRAYS})
+
+
+def concatenate(first: Packed, second: Packed) -> Packed:
+  """The rows of both, of one length; `dropped` and what `sequence` counts are the second's."""
+  arrays: dict[str, Any] = {name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in _ARRAYS}
+  return dataclasses.replace(second, **arrays)
 
 
 def _place(lengths: Sequence[int], row_length: int) -> tuple[list[tuple[int, int, int, int]], tuple[Dropped, ...]]:

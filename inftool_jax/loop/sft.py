@@ -7,16 +7,15 @@ import itertools
 import math
 import pathlib
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any
-
-import numpy as np
+from collections.abc import Iterator, Mapping, Sequence
 
 from inftool_jax import seeds
 from inftool_jax.data import manifest, store
-from inftool_jax.data.packing import Packed, pack
+from inftool_jax.data.packing import Packed, concatenate, empty, take
+from inftool_jax.data.prefix import pack_groups
 from inftool_jax.errors import ConfigError
 from inftool_jax.loop import policy
+from inftool_jax.loop.ahead import ahead
 from inftool_jax.loop.context import Context
 from inftool_jax.loop.log import Progress, say
 from inftool_jax.models import decoder
@@ -27,6 +26,7 @@ from inftool_jax.training import batching, checkpoint, objectives, optimizer, st
 from inftool_jax.types import Task, Trajectory
 
 STAGE = 'sft'
+WINDOW = 48  # groups of conversations whose rows are shuffled
 
 
 def run(context: Context, params: decoder.Params, inputs: dict[str, str]) -> tuple[decoder.Params, manifest.StageManifest]:
@@ -66,7 +66,7 @@ def train(
     say(f'  {stage}: {len(trajectories) - len(fitting)} trajectories are longer than --config.sft.row_length and are left out')
   if not fitting:
     raise ConfigError(f'{stage}: there is nothing to train on; raise --config.synthesis.per_kind or --config.sft.row_length')
-  batches = _batches(context, stage, fitting, tasks, settings, first)
+  batches = ahead(_batches(context, stage, fitting, tasks, settings, first))
   progress = Progress(stage, 'steps', settings.steps, time.monotonic(), first)
   board = context.folder('tensorboard') / stage
   with checkpoint.Checkpointer(folder / policy.CHECKPOINTS, keep=1) as saver, Scalars(board, first) as scalars:
@@ -87,43 +87,69 @@ def train(
 def _batches(
   context: Context, stage: str, trajectories: Sequence[Trajectory], tasks: Sequence[Task], settings: Sft, first: int
 ) -> Iterator[Packed]:
-  """Endless epochs, each with an order and masked words of its own, from update number `first` on."""
-  by_id = {task.id: task for task in tasks}
-  vocabulary = masking.vocabulary(context.splits.train)
+  """The rows of each update from number `first` on: endless epochs, each with an order and masked words of its own.
+
+  Conversations that offer the same tools stand behind one copy of them (`data.prefix`). Rows of `WINDOW` such groups are shuffled,
+  so that an update does not see one group alone; what does not fill an update goes into the next.
+  """
   rows = settings.rows * settings.micro_batches
+  waiting = empty(0, settings.row_length)
   position = 0
-  for epoch in range(10**9):
-    order = seeds.rng(context.settings.seed, stage, 'epoch', epoch).sample(range(len(trajectories)), len(trajectories))
-    chance = seeds.rng(context.settings.seed, stage, 'masked', epoch)
-    shown = [
-      _masked(context, t, by_id[t.task_id], vocabulary, seeds.derive(context.settings.seed, stage, 'mask', epoch))
-      if chance.random() < settings.masked
-      else t
-      for t in (trajectories[i] for i in order)
-    ]
-    packed = pack(shown, settings.row_length)  # a masked one that has become too long is left out of this epoch
-    # The last update of an epoch takes what is left, so that no trajectory is skipped more often than another.
-    for start in range(0, packed.rows, rows):
+  for shown, seed in _windows(context, stage, trajectories, {task.id: task for task in tasks}, settings):
+    packed = pack_groups(shown, settings.row_length)  # a masked one that has become too long is left out of this epoch
+    order = seeds.rng(seed, 'rows').sample(range(packed.rows), packed.rows)
+    waiting = concatenate(waiting, take(packed, order))
+    while waiting.rows >= rows:
       if position >= first:
-        yield _rows(packed, start, start + rows)
+        yield take(waiting, slice(rows))
+      waiting = take(waiting, slice(rows, None))
       position += 1
 
 
-def _masked(context: Context, trajectory: Trajectory, task: Task, vocabulary: Sequence[str], seed: int) -> Trajectory:
-  """A scripted conversation with other words in the place of names, and its new tokens."""
-  aligned = zip(trajectory.loss_mask, trajectory.tokens)
-  runs = [(trained, [i for _, i in run]) for trained, run in itertools.groupby(aligned, lambda pair: pair[0])]
-  texts = masking.mask([context.tokenizer.decode(ids) for _, ids in runs], task, vocabulary, seed)
-  pieces = [(trained, context.tokenizer.encode_text(text)) for (trained, _), text in zip(runs, texts)]
-  tokens = tuple(i for _, ids in pieces for i in ids)
-  mask = tuple(trained for trained, ids in pieces for _ in ids)
-  n = len(tokens)
-  return dataclasses.replace(trajectory, tokens=tokens, loss_mask=mask, logprobs=(math.nan,) * n, policy_versions=(-1,) * n)
+def _windows(
+  context: Context, stage: str, trajectories: Sequence[Trajectory], by_id: Mapping[str, Task], settings: Sft
+) -> Iterator[tuple[list[Sequence[Trajectory]], int]]:
+  """Groups of conversations that offer the same tools, `WINDOW` at a time, some of them masked; and a seed of this window."""
+  groups = _by_tools(trajectories, by_id)
+  vocabulary = masking.vocabulary(context.splits.train)
+  for epoch in itertools.count():
+    order = seeds.rng(context.settings.seed, stage, 'epoch', epoch).sample(range(len(groups)), len(groups))
+    chance = seeds.rng(context.settings.seed, stage, 'masked', epoch)
+    seed = seeds.derive(context.settings.seed, stage, 'mask', epoch)
+    for start in range(0, len(order), WINDOW):
+      chosen = [groups[i] for i in order[start : start + WINDOW]]
+      yield [_masked(context, g, by_id, vocabulary, seed) if chance.random() < settings.masked else g for g in chosen], seed + start
 
 
-def _rows(packed: Packed, start: int, stop: int) -> Packed:
-  arrays: dict[str, Any] = {name: value[start:stop] for name, value in vars(packed).items() if isinstance(value, np.ndarray)}
-  return dataclasses.replace(packed, **arrays)
+def _by_tools(trajectories: Sequence[Trajectory], by_id: Mapping[str, Task]) -> list[list[Trajectory]]:
+  groups: dict[tuple[str, ...], list[Trajectory]] = {}
+  for trajectory in trajectories:
+    groups.setdefault(tuple(tool.name for tool in by_id[trajectory.task_id].tools), []).append(trajectory)
+  return list(groups.values())
+
+
+def _masked(
+  context: Context, group: Sequence[Trajectory], by_id: Mapping[str, Task], vocabulary: Sequence[str], seed: int
+) -> list[Trajectory]:
+  """Scripted conversations with other words in the place of names, the same in all of them, and their new tokens."""
+  runs = [
+    (n, trained, [i for _, i in run])
+    for n, trajectory in enumerate(group)
+    for trained, run in itertools.groupby(zip(trajectory.loss_mask, trajectory.tokens), lambda pair: pair[0])
+  ]
+  texts = masking.mask([context.tokenizer.decode(ids) for *_, ids in runs], [by_id[t.task_id] for t in group], vocabulary, seed)
+  tokens: list[list[int]] = [[] for _ in group]
+  mask: list[list[bool]] = [[] for _ in group]
+  for (n, trained, _), text in zip(runs, texts):
+    ids = context.tokenizer.encode_text(text)
+    tokens[n] += ids
+    mask[n] += [trained] * len(ids)
+  return [
+    dataclasses.replace(
+      t, tokens=tuple(i), loss_mask=tuple(m), logprobs=(math.nan,) * len(i), policy_versions=(-1,) * len(i)
+    )
+    for t, i, m in zip(group, tokens, mask)
+  ]  # fmt: skip
 
 
 def _borrowed(settings: Sft, like: decoder.Params) -> decoder.Params:

@@ -26,6 +26,37 @@ def at_gold(bench: Bench, gold: Sequence[Tool]) -> Bench:
   return _AtGold(bench, gold)
 
 
+def at_offered(bench: Bench, offered: Sequence[Tool], called: Sequence[Tool]) -> Bench:
+  """The bench on which a tool of `called` is picked and all distractors are of `offered`."""
+  return _AtOffered(bench, offered, called)
+
+
+class _AtOffered(Bench):
+  def __init__(self, bench: Bench, offered: Sequence[Tool], called: Sequence[Tool]) -> None:
+    vars(self).update(vars(bench))
+    self._bench, self._offered, self._called = bench, tuple(offered), tuple(called)
+
+  def pick_server(self, kind: str, rng: random.Random, among: Sequence[str] | None = None) -> str:
+    return rng.choice(self._called).server
+
+  def pick_tool(self, kind: str, rng: random.Random) -> Tool:
+    return rng.choice(self._called)
+
+  def siblings(self, tool: Tool, rng: random.Random) -> list[Tool]:
+    others = [t for t in self._offered if t.name != tool.name]
+    return rng.sample(others, len(others))
+
+  def look_alikes(self, tool: Tool) -> tuple[Tool, ...]:
+    return ()
+
+  def strangers(self, tools: Sequence[Tool], rng: random.Random, count: int) -> list[Tool]:
+    return []
+
+  def edges_into(self, tool: Tool) -> tuple[graph.Edge, ...]:
+    names = {t.name for t in self._offered}
+    return tuple(edge for edge in self._bench.edges_into(tool) if {edge.source_tool, tool.name} <= names)
+
+
 class _AtGold(Bench):
   def __init__(self, bench: Bench, gold: Sequence[Tool]) -> None:
     vars(self).update(vars(bench))  # all but the choices is the other bench's, computed there already

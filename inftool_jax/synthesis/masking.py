@@ -30,17 +30,18 @@ _WORD = re.compile(r'[A-Za-z]+')
 _MARKUP = re.compile(r'(<[/|]?[a-z_]+\|?>)')  # <|im_start|>, <tool_call>, </tools>: what the model reads as one token
 
 
-def mask(texts: Sequence[str], task: Task, vocabulary: Sequence[str], seed: int) -> list[str]:
-  """`texts`, the pieces of one conversation, with one replacement for each chosen word throughout.
+def mask(texts: Sequence[str], tasks: Sequence[Task], vocabulary: Sequence[str], seed: int) -> list[str]:
+  """`texts`, the pieces of conversations, with one replacement for each chosen word throughout.
 
   Args:
-    texts: prompt, turns and results in order; what is split apart here stays apart.
-    task: the task that was played.
+    texts: prompts, turns and results in order; what is split apart here stays apart.
+    tasks: those that were played; several when they offer the same tools, which get the same new names in all of them.
     vocabulary: words to put in the place of others, beside made-up ones.
     seed: of the choice.
   """
-  rng = seeds.rng(seed, 'mask', task.id)
-  chosen = [w for w in candidates(task) if rng.random() < SHARE]
+  rng = seeds.rng(seed, 'mask', tasks[0].id)
+  allowed = [set(candidates(task)) for task in tasks]
+  chosen = [w for w in candidates(tasks[0]) if all(w in words for words in allowed) and rng.random() < SHARE]
   taken = set(_words(texts))
   table: dict[str, str] = {}
   for word in chosen:

@@ -11,6 +11,7 @@ from optax import contrib
 from inftool_jax.errors import ConfigError
 
 NAMES = ('adamw', 'muon')
+TOKEN_RULES = {'novograd': optax.novograd, 'adam': optax.adam}
 SCHEDULES = ('constant', 'cosine', 'linear')
 
 
@@ -21,7 +22,8 @@ class OptimizerConfig:
   name: str = 'adamw'
   learning_rate: float = 1e-6
   vector_learning_rate: float = 1e-6  # norms and biases, by Adam
-  token_learning_rate: float = 1e-4  # embedding and head, by NovoGrad: the Frobenius norm of the first update
+  token_learning_rate: float = 1e-4  # embedding and head; of NovoGrad: the Frobenius norm of the first update
+  token_rule: str = 'novograd'  # or 'adam', where every token occurs often
   warmup: int = 0  # steps
   schedule: str = 'constant'
   weight_decay: float = 0.0
@@ -37,7 +39,9 @@ def make(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
   Adam, embedding and head through NovoGrad (arXiv 1905.11286), which divides a whole array by one norm. Adam would divide
   each entry by its own: the embedding of a token that never occurs, pushed down a little by every softmax, would move as
   far as any other, and on a narrow task the policy would unlearn the names and values of the tools it has not met
-  (arXiv 2402.19449 has the same effect as a merit: rare tokens are learned faster). Weight decay applies to matrices only.
+  (arXiv 2402.19449 has the same effect as a merit: rare tokens are learned faster). Where every token occurs, as in making a
+  base, `token_rule` may be 'adam'. Weight decay applies to matrices only.
+  Raises ConfigError for an unknown name, token rule or schedule.
   """
 
   def rate(peak: float) -> optax.Schedule:
@@ -46,13 +50,15 @@ def make(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
   if config.name == 'adamw':
     rule = optax.adamw(rate(config.learning_rate), config.b1, config.b2, weight_decay=config.weight_decay, mask=_matrices)
   elif config.name == 'muon':
+    if config.token_rule not in TOKEN_RULES:
+      raise ConfigError(f'token rule {config.token_rule!r} is unknown; have {", ".join(TOKEN_RULES)}')
     rule = optax.partition(
       {
         'matrix': contrib.muon(
           rate(config.learning_rate), weight_decay=config.weight_decay, muon_weight_dimension_numbers=_muon_dimensions
         ),
         'vector': optax.adam(rate(config.vector_learning_rate), config.b1, config.b2),
-        'token': optax.novograd(rate(config.token_learning_rate), config.b1, config.b2),
+        'token': TOKEN_RULES[config.token_rule](rate(config.token_learning_rate), config.b1, config.b2),
       },
       _groups,
     )

@@ -27,7 +27,7 @@ def texts(task) -> list[str]:
 
 @pytest.mark.parametrize('task', TASKS, ids=lambda t: t.id)
 def test_a_word_gets_one_replacement_throughout_and_the_shape_stays(task):
-  before, after = texts(task), masking.mask(texts(task), task, VOCABULARY, seed=1)
+  before, after = texts(task), masking.mask(texts(task), [task], VOCABULARY, seed=1)
   table: dict[str, str] = {}
   for old, new in zip(before, after):
     assert re.sub('[A-Za-z]+', 'w', old) == re.sub('[A-Za-z]+', 'w', new)  # blanks, digits and punctuation untouched
@@ -39,7 +39,7 @@ def test_a_word_gets_one_replacement_throughout_and_the_shape_stays(task):
 
 @pytest.mark.parametrize('task', TASKS, ids=lambda t: t.id)
 def test_every_call_still_names_an_offered_tool_and_its_parameters(task):
-  documents, _, *calls = masking.mask(texts(task), task, VOCABULARY, seed=2)
+  documents, _, *calls = masking.mask(texts(task), [task], VOCABULARY, seed=2)
   offered = {d['name']: d['parameters'] for d in map(json.loads, documents.splitlines())}
   for call in map(json.loads, calls):
     assert set(call['arguments']) <= set(offered[call['name']])
@@ -62,10 +62,10 @@ def test_markup_stays_even_where_a_name_has_its_words(task):
   scenario = dataclasses.replace(task.scenario, opening=f'{task.scenario.opening} Start, end, response.')
   task = dataclasses.replace(task, tools=tools, scenario=scenario)
   assert {'start', 'end', 'response'} <= set(masking.candidates(task))
-  assert masking.mask(markup, task, VOCABULARY, seed=3) == markup
+  assert masking.mask(markup, [task], VOCABULARY, seed=3) == markup
 
 
 def test_another_seed_gives_other_names_and_the_same_seed_the_same():
   task = max(TASKS, key=lambda t: len(masking.candidates(t)))
-  first = masking.mask(texts(task), task, VOCABULARY, seed=1)
-  assert first == masking.mask(texts(task), task, VOCABULARY, seed=1) != masking.mask(texts(task), task, VOCABULARY, seed=2)
+  first = masking.mask(texts(task), [task], VOCABULARY, seed=1)
+  assert first == masking.mask(texts(task), [task], VOCABULARY, seed=1) != masking.mask(texts(task), [task], VOCABULARY, seed=2)

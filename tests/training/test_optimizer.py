@@ -124,6 +124,15 @@ def test_a_token_that_never_occurs_keeps_its_embedding() -> None:
   assert moved['muon'][1:].max() < 1e-5
 
 
+def test_embeddings_by_adam_move_entry_by_entry() -> None:
+  params, gradient = _some(0), _some(1)
+  update = _first_update(OptimizerConfig(name='muon', token_learning_rate=1e-3, token_rule='adam'), gradient, params)['embed']
+  clear = np.abs(np.asarray(gradient['embed'])) > 1e-2  # of Adam's epsilon
+  np.testing.assert_allclose(np.abs(np.asarray(update))[clear], 1e-3, rtol=1e-3)
+  with pytest.raises(ConfigError, match='sgd.*novograd, adam'):
+    optimizer.make(OptimizerConfig(name='muon', token_rule='sgd'), 10)
+
+
 @pytest.mark.parametrize('name', optimizer.NAMES)
 def test_weight_decay_shrinks_matrices_only(name: str) -> None:
   params = _some(0)

@@ -1,0 +1,84 @@
+"""What SFT shows the policy: every conversation once an epoch, those over the same tools behind one copy of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import itertools
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from inftool_jax.loop import context as contexts
+from inftool_jax.loop import playing, sft
+from inftool_jax.settings import parse
+from inftool_jax.synthesis.companions import companions
+from inftool_jax.synthesis.plan import plan
+from inftool_jax.types import KINDS
+from tests.loop.conftest import ROOT
+
+
+@pytest.fixture(scope='module')
+def context(tmp_path_factory):
+  spec = importlib.util.spec_from_file_location('round_config', ROOT / 'configs' / 'round.py')
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return contexts.prepare(parse(module.get_config('smoke')), tmp_path_factory.mktemp('run'))
+
+
+@pytest.fixture(scope='module')
+def played(context):
+  tools = context.splits.train
+  tasks = plan(tools, dict.fromkeys(KINDS, 2), 3, split='train')
+  tasks += companions(tasks, tools, 3, 4, {'single': 1, 'irrelevance': 1}, split='train')
+  return tasks, playing.play_all('test', tasks, 1, playing.scripted(context, 'train', 5), 64)
+
+
+def batches(context, played, count, first=0, **changes):
+  tasks, trajectories = played
+  settings = dataclasses.replace(context.settings.sft, rows=2, micro_batches=2, **changes)
+  return list(itertools.islice(sft._batches(context, 'sft', trajectories, tasks, settings, first), count))
+
+
+def trained(packed) -> list[tuple[int, ...]]:
+  """The trained tokens of each sequence in these rows."""
+  found: dict[tuple[int, int], list[int]] = {}
+  for row, column in zip(*np.nonzero(packed.loss_mask_BxT)):
+    found.setdefault((row, packed.segments_BxT[row, column]), []).append(int(packed.tokens_BxT[row, column]))
+  return [tuple(v) for v in found.values()]
+
+
+def test_an_epoch_trains_every_conversation_once_and_no_update_is_short(context, played):
+  _, trajectories = played
+  wanted = Counter(tuple(i for i, m in zip(t.tokens, t.loss_mask) if m) for t in trajectories)
+  seen: Counter[tuple[int, ...]] = Counter()
+  for packed in batches(context, played, 40, masked=0.0):
+    assert packed.rows == 4
+    if sum(seen.values()) + len(trained(packed)) <= len(trajectories):
+      seen.update(trained(packed))
+  assert seen <= wanted and sum(seen.values()) > 0.9 * len(trajectories)
+
+
+def test_the_tools_are_read_once_for_all_conversations_of_a_row_that_offer_them(context, played):
+  shared = sum(int((p.parents_BxT.max(axis=1) > 0).sum()) for p in batches(context, played, 8, masked=1.0))
+  assert shared > 16  # of 32 rows
+
+
+def test_masked_conversations_of_a_group_have_the_same_new_names(context, played):
+  tasks, trajectories = played
+  by_id = {t.id: t for t in tasks}
+  group = max(sft._by_tools(trajectories, by_id), key=len)
+  masked = sft._masked(context, group, by_id, ('lamp', 'river'), 3)
+  texts = [context.tokenizer.decode(t.tokens).partition('</tools>')[0] for t in masked]
+  assert len(group) > 2 and len(set(texts)) == 1
+  assert texts[0] != context.tokenizer.decode(group[0].tokens).partition('</tools>')[0]
+  for before, after in zip(group, masked):
+    runs = [[k for k, _ in itertools.groupby(t.loss_mask)] for t in (before, after)]
+    assert runs[0] == runs[1]
+
+
+def test_a_resumed_training_goes_on_with_the_same_rows(context, played):
+  for a, b in zip(batches(context, played, 9)[5:], batches(context, played, 4, first=5)):
+    np.testing.assert_array_equal(a.tokens_BxT, b.tokens_BxT)
+    np.testing.assert_array_equal(a.loss_mask_BxT, b.loss_mask_BxT)
