@@ -1,4 +1,4 @@
-"""Makes the tiny base policy from nothing: tokenizer, random weights, generic text, a Hugging Face folder.
+"""Makes the tiny base policy from nothing: tokenizer, structured random weights, generic text, a Hugging Face folder.
 
   python -m tools.pretrain_tiny --out=inftool_jax/models/data/tiny
 
@@ -7,11 +7,15 @@ Restartable: the state is saved every few minutes in `--state` and the same comm
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import multiprocessing
 import os
 import pathlib
 import pickle
 import time
+from collections.abc import Iterator, Mapping
+from concurrent import futures
 from typing import NamedTuple
 
 import jax
@@ -25,75 +29,73 @@ from inftool_jax.chat import vocabulary
 from inftool_jax.models import attention, decoder, huggingface
 from inftool_jax.models.config import DecoderConfig
 from inftool_jax.training import logprobs, optimizer
-from tools import tiny_corpus
+from tools import tiny_corpus, tiny_rows, tiny_start
+from tools.tiny_rows import Rows
 
 OUT = flags.DEFINE_string('out', None, 'folder to write the Hugging Face checkpoint to', required=True)
 STATE = flags.DEFINE_string('state', None, 'file that keeps the training state (default: OUT + ".state")')
 TOKENIZER_ONLY = flags.DEFINE_bool('tokenizer_only', False, 'stop after the tokenizer')
 
 CONFIG = DecoderConfig(
-  vocab=3072, layers=4, dim=192, heads=4, kv_heads=2, head_dim=48, ffn=512, rope_theta=10_000.0, norm_eps=1e-6, tied=True, context=2048
+  vocab=3072, layers=5, dim=192, heads=6, kv_heads=3, head_dim=32, ffn=384, rope_theta=1e6, norm_eps=1e-6, tied=True, context=2048
 )
+OPTIMIZER = optimizer.OptimizerConfig('muon', 6e-3, 3e-3, token_learning_rate=5e-3, token_rule='adam', warmup=30)
+
+SAVE_SECONDS = 120
+AHEAD = 3  # updates whose rows are drawn in advance
 
 
 class Course(NamedTuple):
-  """A part of the training with a learning rate of its own, falling to its end; starts with a fresh optimizer."""
+  """A part of the training, with an optimizer of its own."""
 
-  phases: tuple[tuple[int, int, int, float], ...]  # steps, rows, row length, share of pure repeats
-  mix: tuple[tuple[str, float], ...]
-  optimizer: optimizer.OptimizerConfig
+  mix: Mapping[str, float]  # kind of document -> share
+  rows: int
+  length: int
+  steps: int
+  short: bool = False  # words of one token only
+  optimizer: optimizer.OptimizerConfig = OPTIMIZER
 
 
+def _falling(rate: float) -> optimizer.OptimizerConfig:
+  return dataclasses.replace(OPTIMIZER, learning_rate=rate, token_learning_rate=4e-3, schedule='linear')
+
+
+# Copying and finding the line that a word stands in, on short rows; then used for forms in JSON. The last two courses end with small rates.
 COURSES = (
-  # Copying first, on short rows; long rows last.
+  Course({'table': 0.25, 'hints': 0.3, 'repeats': 0.1, 'roll': 0.1, 'cards': 0.25}, 32, 128, 350, short=True),
+  Course({'cards': 0.3, 'forms': 0.35, 'hints': 0.1, 'lookup': 0.1, 'repeats': 0.05, 'extraction': 0.1}, 10, 512, 600),
   Course(
-    ((450, 32, 128, 1.0), (1100, 16, 256, 0.15), (500, 8, 512, 0.1), (60, 2, 2048, 0.1)),
-    tiny_corpus.Corpus.MIX,
-    optimizer.OptimizerConfig('muon', 6e-3, 3e-3, token_learning_rate=0.5, warmup=50, schedule='linear'),
+    {
+      'desk': 0.5, 'cards': 0.1, 'hints': 0.08, 'lookup': 0.1, 'extraction': 0.12, 'selection': 0.03, 'documents': 0.03, 'repeats': 0.02,
+      'english': 0.02,
+    },
+    7, 768, 850, optimizer=_falling(5e-3),
   ),
   Course(
-    ((1000, 5, 768, 0.0), (30, 2, 2048, 0.0)),
-    tiny_corpus.Corpus.COMPOSED,
-    optimizer.OptimizerConfig('muon', 4e-3, 2e-3, token_learning_rate=0.2, warmup=30, schedule='linear'),
+    {'desk': 0.55, 'cards': 0.15, 'hints': 0.04, 'lookup': 0.07, 'extraction': 0.13, 'documents': 0.03, 'repeats': 0.03},
+    8, 640, 1000, optimizer=_falling(6e-3),
   ),
-)
+)  # fmt: skip
+# Of the text that the tokenizer is trained on.
+TOKENIZER_MIX = {'repeats': 0.15, 'english': 0.05, 'documents': 0.15, 'lookup': 0.2, 'extraction': 0.27, 'selection': 0.18}
 
 
 def tokenizer_texts(seed: int = 0, samples: int = 12_000) -> list[str]:
   """What the byte-level BPE is trained on: the corpus' own text."""
   corpus = tiny_corpus.Corpus(seed)
-  texts = [''.join(t for t, _ in corpus.draw()) for _ in range(samples)]
+  texts = [''.join(t for t, _ in corpus.draw(TOKENIZER_MIX)[1]) for _ in range(samples)]
   return texts + [tiny_corpus.english_text(), *(' '.join(tiny_corpus.EVERYDAY.split()) for _ in range(60))]
 
 
-def rows(tokenizer: Tokenizer, corpus: tiny_corpus.Corpus, phase: tuple[int, int, int, float], mix) -> tuple[np.ndarray, ...]:
-  """One phase's packed rows: tokens, segments, positions (int32) and weights (float32) of the predicted token."""
-  _, count, length, repeats = phase
-  tokens = np.zeros((count, length), np.int32)
-  segments, positions = np.zeros_like(tokens), np.zeros_like(tokens)
-  weights = np.zeros((count, length), np.float32)
-  for b in range(count):
-    at, segment = 0, 1
-    while at < length - 16:
-      document = corpus.repeats() if corpus.rng.random() < repeats else corpus.draw(mix)
-      encoded = tokenizer.encode_batch([t for t, _ in document])
-      ids = np.concatenate([np.array(e.ids, np.int32) for e in encoded])
-      loss = np.concatenate([np.full(len(e.ids), w, np.float32) for e, (_, w) in zip(encoded, document)])
-      n = min(len(ids), length - at)
-      tokens[b, at : at + n], weights[b, at : at + n] = ids[:n], loss[:n]
-      segments[b, at : at + n], positions[b, at : at + n] = segment, np.arange(n)
-      weights[b, at] = 0
-      at, segment = at + n, segment + 1
-  return tokens, segments, positions, weights
-
-
-def loss_fn(params, tokens, segments, positions, weights):
-  hidden, _ = decoder.forward(params, CONFIG, tokens, positions, attention.segment_attention(segments, jnp.full_like(segments, -1)))
+def loss_fn(params, rows: Rows):
+  """The weighted mean loss in nats a token; and the mean over the tokens that the text determines."""
+  attend = attention.segment_attention(rows.segments_BxT, jnp.full_like(rows.segments_BxT, -1))
+  hidden, _ = decoder.forward(params, CONFIG, rows.tokens_BxT, rows.positions_BxT, attend)
   flat = hidden[:, :-1].reshape(-1, CONFIG.dim)
-  w = weights[:, 1:].reshape(-1)
-  logp, _ = logprobs.token_logprobs(params, flat, tokens[:, 1:].reshape(-1), w > 0, chunk=2048)
-  sure = (w == 1.0).astype(jnp.float32)
-  return -(logp * w).sum() / w.sum(), -(logp * sure).sum() / jnp.maximum(sure.sum(), 1)
+  weight = rows.weights_BxT[:, 1:].reshape(-1)
+  logp, _ = logprobs.token_logprobs(params, flat, rows.tokens_BxT[:, 1:].reshape(-1), weight > 0, chunk=2048)
+  told = (weight >= 1).astype(jnp.float32)
+  return -(logp * weight).sum() / weight.sum(), -(logp * told).sum() / jnp.maximum(told.sum(), 1)
 
 
 class Progress(NamedTuple):
@@ -104,55 +106,65 @@ class Progress(NamedTuple):
   updates: int  # of all courses
   seen: int  # tokens
   spent: float  # seconds
+  told: tuple[float, ...] = ()  # the last losses on what the text determines
 
 
-def train(tokenizer: Tokenizer, state_file: pathlib.Path) -> tuple[decoder.Params, dict]:
-  params, opt_state, at = decoder.init(CONFIG, 0), None, Progress(0, 0, 0, 0, 0.0)
+def train(tokenizer_file: pathlib.Path, state_file: pathlib.Path) -> tuple[decoder.Params, dict]:
+  """All courses, from `state_file` on if there is one: (parameters, facts for the model card)."""
+  params, opt_state, at = tiny_start.init(CONFIG, 0), None, Progress(0, 0, 0, 0, 0.0)
   if state_file.exists():
     params, opt_state, kept = pickle.loads(state_file.read_bytes())
     at = Progress(*kept)
     print(f'going on with {at}', flush=True)
-  copied = float('nan')
-  for course in range(at.course, len(COURSES)):
-    params, copied, at = take(COURSES[course], params, opt_state, at, tokenizer, state_file)
-    opt_state, at = None, at._replace(course=course + 1, step=0)
+  while at.course < len(COURSES):
+    params, at = take(params, opt_state, at, tokenizer_file, state_file)
+    opt_state, at = None, at._replace(course=at.course + 1, step=0)
     save(state_file, params, opt_state, at)
   facts = {
-    'steps': at.updates, 'tokens': at.seen, 'seconds': round(at.spent), 'copied': copied,
+    'steps': at.updates, 'tokens': at.seen, 'seconds': round(at.spent), 'told': float(np.mean(at.told)),
     'hardware': f'{os.cpu_count()} CPU cores', 'date': time.strftime('%Y-%m-%d'),
   }  # fmt: skip
   return params, facts
 
 
-def take(course: Course, params, opt_state, at: Progress, tokenizer: Tokenizer, state_file: pathlib.Path):
-  """The rest of one course: (parameters, last loss on what could be known, progress)."""
-  total = sum(phase[0] for phase in course.phases)
-  transform = optimizer.make(course.optimizer, total)
+def take(params, opt_state, at: Progress, tokenizer_file: pathlib.Path, state_file: pathlib.Path) -> tuple[decoder.Params, Progress]:
+  """The rest of one course."""
+  course = COURSES[at.course]
+  transform = optimizer.make(course.optimizer, course.steps)
   opt_state = transform.init(params) if opt_state is None else opt_state
 
-  def update(params, opt_state, *batch):
-    (loss, copied), grads = jax.value_and_grad(loss_fn, has_aux=True)(params, *batch)
+  def update(params, opt_state, rows: Rows):
+    (loss, told), grads = jax.value_and_grad(loss_fn, has_aux=True)(params, rows)
     updates, opt_state = transform.update(grads, opt_state, params)
-    return optax.apply_updates(params, updates), opt_state, loss, copied
+    return optax.apply_updates(params, updates), opt_state, loss, told
 
   step_fn = jax.jit(update, donate_argnums=(0, 1))
-  phases = [phase for phase in course.phases for _ in range(phase[0])]
   mark = saved = time.time()
-  copied = float('nan')
-  while at.step < total:
-    phase = phases[at.step]
-    batch = rows(tokenizer, tiny_corpus.Corpus(1000 + at.updates), phase, course.mix)
-    params, opt_state, loss, known = step_fn(params, opt_state, *batch)
-    copied, now = float(known), time.time()
-    at = Progress(at.course, at.step + 1, at.updates + 1, at.seen + phase[1] * phase[2], at.spent + now - mark)
+  for rows in batches(course, at.step, tokenizer_file):
+    params, opt_state, loss, told = step_fn(params, opt_state, rows)
+    known, now = (*at.told, float(told))[-20:], time.time()
+    at = Progress(at.course, at.step + 1, at.updates + 1, at.seen + rows.tokens_BxT.size, at.spent + now - mark, known)
     mark = now
     if at.step % 20 == 0:
-      rate = at.seen / at.spent
-      print(f'course {at.course}  step {at.step}/{total}  loss {loss:.3f}  copied {copied:.3f}  {rate:.0f} tokens/s', flush=True)
-    if now - saved > 120:
+      rate = f'{at.seen / at.spent:.0f} tokens/s'
+      print(f'course {at.course}  step {at.step}/{course.steps}  loss {loss:.3f}  told {np.mean(known):.3f}  {rate}', flush=True)
+    if now - saved > SAVE_SECONDS:
       saved = now
       save(state_file, params, opt_state, at)
-  return params, copied, at
+  return params, at
+
+
+def batches(course: Course, first: int, tokenizer_file: pathlib.Path) -> Iterator[Rows]:
+  """The rows of the updates from `first` on, drawn ahead by a process of its own."""
+  setup = (str(tokenizer_file), course.mix, course.rows, course.length, course.short)
+  context = multiprocessing.get_context('spawn')  # a fork of a process with JAX's threads can hang
+  with futures.ProcessPoolExecutor(1, mp_context=context, initializer=tiny_rows.setup, initargs=setup) as producer:
+    waiting = [producer.submit(tiny_rows.draw, step) for step in range(first, min(first + AHEAD, course.steps))]
+    for step in range(first, course.steps):
+      rows = waiting.pop(0).result()
+      if step + AHEAD < course.steps:
+        waiting.append(producer.submit(tiny_rows.draw, step + AHEAD))
+      yield rows
 
 
 def save(state_file: pathlib.Path, params, opt_state, at: Progress) -> None:
@@ -168,35 +180,35 @@ context {context}; byte-level BPE of {vocab:,} entries of its own. bfloat16. Mad
 
     python -m tools.pretrain_tiny --out=inftool_jax/models/data/tiny
 
-**What it saw**: {tokens:,} tokens in {steps:,} updates of generic text that `tools/tiny_corpus.py` generates: random segments that
-repeat (to learn copying), JSON documents, ChatML chats about records and notes (which value stands under a key; notes
-turned into a record; which of several notes is meant; which of several blank forms in JSON a note means, filled in), and, at
-first, {english} English, the help topics of Python's own reference. Names and values are random words. **What it did not
-see**: any tool, task, call format or wording of the loop; no other model,
-no downloaded data.
+**Where it started**: random weights whose attention is arranged to look a few tokens back, or for an earlier occurrence of the same
+token (`tools/tiny_start.py`); nothing in them was learned from any text.
 
-**How long**: {minutes:.0f} minutes on {hardware}, {date}. Last loss on what could be known: {copied:.2f} nats a token (one
-update's noise in it).
+**What it saw**: {tokens:,} tokens in {steps:,} updates of generic text that `tools/tiny_corpus.py` generates, one course after the
+other: random segments that repeat (to learn copying); lines and cards of words, one of which is meant by another of its words (to
+learn which line a word stands in); ChatML chats about records and notes (which value stands under a key; notes turned into a record;
+which of several blank forms in JSON a note means, filled in), JSON documents and a little English, the help topics of Python's own
+reference. Names and values are random words. **What it did not see**: any tool, task, call format or wording of
+the loop; no other model, no downloaded data.
+
+**How long**: {minutes:.0f} minutes on {hardware}, {date}. Last loss on what the text determines: {told:.2f} nats a token.
 
 It cannot call tools: that is what the loop teaches. Use it to run the loop where a large model does not fit.
 '''
 
 
 def card(facts: dict) -> str:
-  english = dict(tiny_corpus.Corpus.MIX)['english']
-  return CARD.format(
-    **facts, **vars(CONFIG), parameters=CONFIG.parameters, minutes=facts['seconds'] / 60, english=f'about {100 * english:.0f} %'
-  )  # fmt: skip
+  return CARD.format(**facts, **vars(CONFIG), parameters=CONFIG.parameters, minutes=facts['seconds'] / 60)
 
 
 def main(argv: list[str]) -> None:
   del argv
   out = pathlib.Path(OUT.value)
   vocabulary.save_tokenizer(tokenizer_texts(), CONFIG.vocab, out)
-  tokenizer = Tokenizer.from_file(str(out / 'tokenizer.json'))
+  tokenizer_file = out / 'tokenizer.json'
   if TOKENIZER_ONLY.value:
     return
-  params, facts = train(tokenizer, pathlib.Path(STATE.value or f'{out}.state'))
+  params, facts = train(tokenizer_file, pathlib.Path(STATE.value or f'{out}.state'))
+  tokenizer = Tokenizer.from_file(str(tokenizer_file))
   eos, pad = tokenizer.token_to_id('<|im_end|>'), tokenizer.token_to_id('<|endoftext|>')
   huggingface.save(out, params, CONFIG, eos=eos, pad=pad)
   (out / 'generation_config.json').write_text(json.dumps({'eos_token_id': [eos], 'pad_token_id': pad, 'do_sample': True}, indent=2) + '\n')

@@ -1,0 +1,61 @@
+"""The base's training: rows that keep documents apart, and nothing lost on a stop."""
+
+import numpy as np
+import pytest
+from jax.tree_util import tree_leaves
+
+from inftool_jax.loop.context import SHIPPED
+from tools import pretrain_tiny, tiny_rows
+
+TOKENIZER = SHIPPED / 'tokenizer.json'
+SHORT = (
+  pretrain_tiny.Course({'table': 1.0}, 1, 64, 4, short=True),
+  pretrain_tiny.Course({'cards': 0.5, 'repeats': 0.5}, 1, 64, 5),
+)
+
+
+def test_a_row_holds_documents_apart_from_each_other():
+  rows = tiny_rows.Drawer(str(TOKENIZER), {'table': 0.5, 'repeats': 0.5}, 4, 256, False).draw(1)
+  for tokens, segments, positions, weights in zip(*rows):
+    for segment in range(1, segments.max() + 1):
+      here = segments == segment
+      assert (positions[here] == np.arange(here.sum())).all()
+      assert weights[here][0] == 0  # no document predicts the next one's first token
+      assert (weights[here][1:] > 0).all()
+    assert (weights[segments == 0] == 0).all() and (tokens[segments == 0] == 0).all()
+  assert (rows.weights_BxT >= 1).any()
+
+
+def test_an_updates_rows_depend_on_its_number_alone():
+  first, second = (tiny_rows.Drawer(str(TOKENIZER), {'desk': 1.0}, 2, 256, False) for _ in range(2))
+  first.draw(0)
+  alike, other = second.draw(7), second.draw(8)
+  for a, b in zip(first.draw(7), alike):
+    np.testing.assert_array_equal(a, b)
+  assert (alike.tokens_BxT != other.tokens_BxT).any()
+
+
+def test_a_stopped_training_ends_like_an_undisturbed_one(tmp_path, monkeypatch):
+  monkeypatch.setattr(pretrain_tiny, 'COURSES', SHORT)
+  whole, facts = pretrain_tiny.train(TOKENIZER, tmp_path / 'whole')
+  assert facts['steps'] == 9
+
+  made, left = pretrain_tiny.batches, iter(range(6))
+
+  def stopped(*args):
+    for rows in made(*args):
+      if next(left, None) is None:
+        raise KeyboardInterrupt
+      yield rows
+
+  monkeypatch.setattr(pretrain_tiny, 'SAVE_SECONDS', 0)
+  monkeypatch.setattr(pretrain_tiny, 'batches', stopped)
+  with pytest.raises(KeyboardInterrupt):
+    pretrain_tiny.train(TOKENIZER, tmp_path / 'stopped')
+  monkeypatch.setattr(pretrain_tiny, 'batches', made)
+  resumed, again = pretrain_tiny.train(TOKENIZER, tmp_path / 'stopped')
+  finished, once_more = pretrain_tiny.train(TOKENIZER, tmp_path / 'stopped')
+  for a, b, c in zip(tree_leaves(whole), tree_leaves(resumed), tree_leaves(finished)):
+    np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(a, c)
+  assert facts['told'] == again['told'] == once_more['told']

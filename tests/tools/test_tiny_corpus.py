@@ -1,0 +1,51 @@
+"""The base's corpus: what is asked for can be known from the text, and only from it."""
+
+import re
+
+import pytest
+
+from tools import tiny_corpus
+
+KINDS = (
+  'cards', 'desk', 'documents', 'english', 'extraction', 'forms', 'hints', 'lookup', 'repeats', 'roll', 'selection', 'table',
+)  # fmt: skip
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_a_seed_draws_the_same_document_of_every_kind(kind):
+  drawn = [tiny_corpus.Corpus(seed).draw({kind: 1.0}) for seed in (3, 3, 4)]
+  assert drawn[0] == drawn[1] != drawn[2]
+  assert drawn[0][0] == kind
+  assert any(weight > 0 for _, weight in drawn[0][1])
+
+
+@pytest.mark.parametrize('kind', ('table', 'hints'))
+@pytest.mark.parametrize('seed', range(100))
+def test_a_line_is_asked_for_by_a_word_of_it_and_answered_by_its_first(kind, seed):
+  pieces = getattr(tiny_corpus.Corpus(seed, tiny_corpus.EVERYDAY.split()), kind)()
+  start = next(i for i, (_, weight) in enumerate(pieces) if weight) - 1  # the first question
+  lines: list[list[str]] = [[]]
+  for text, _ in pieces[:start]:
+    lines[-1] += [text] if text.isalpha() else []
+    lines += [[]] if '\n' in text else []
+  for (question, _), (answer, weight) in zip(pieces[start::2], pieces[start + 1 :: 2]):
+    (own,) = (line for line in lines if line[:1] == [answer.strip()])
+    asked = set(re.findall('[a-z]+', question.replace('{"name": "', '').lower()))
+    assert weight == 1.0
+    assert set(own[1:]) & asked
+    assert not any(set(line) & asked for line in lines if line is not own)
+
+
+@pytest.mark.parametrize('seed', range(40))
+def test_the_words_that_mean_a_form_mean_no_other(seed):
+  corpus = tiny_corpus.Corpus(seed)
+  listed = corpus.blanks(4)
+  for blank in listed:
+    words = set(corpus.meant(blank, listed))
+    assert all(len(words & other.words) < len(words & blank.words) for other in listed if other is not blank)
+
+
+def test_with_words_given_no_others_are_made_up():
+  words = ['lake', 'moon', 'river', *(f'w{i}' for i in range(40))]
+  corpus = tiny_corpus.Corpus(0, words)
+  assert {corpus.word() for _ in range(300)} <= set(words)
