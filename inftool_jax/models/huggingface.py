@@ -31,6 +31,8 @@ BLOCK = {  # ours -> (theirs under model.layers.N., transposed)
   'q_bias': ('self_attn.q_proj.bias', False),
   'k_bias': ('self_attn.k_proj.bias', False),
   'v_bias': ('self_attn.v_proj.bias', False),
+  'q_norm': ('self_attn.q_norm.weight', False),
+  'k_norm': ('self_attn.k_norm.weight', False),
   'ffn_norm': ('post_attention_layernorm.weight', False),
   'gate': ('mlp.gate_proj.weight', True),
   'up': ('mlp.up_proj.weight', True),
