@@ -30,6 +30,7 @@ FAMILIES = {  # by `model_type`
   'qwen3': Family('Qwen3ForCausalLM', qkv_bias=False, qk_norm=True, head_dim=128),
   'llama': Family('LlamaForCausalLM', qkv_bias=False, qk_norm=False),
 }
+REMAT = ('none', 'projections', 'full')
 SIZES = (
   'vocab_size', 'num_hidden_layers', 'hidden_size', 'num_attention_heads', 'num_key_value_heads', 'intermediate_size',
   'max_position_embeddings',
@@ -56,12 +57,15 @@ class DecoderConfig:
   rope_scaling: rope.Scaling | None = None
   param_dtype: str = 'float32'
   compute_dtype: str = 'float32'
+  remat: str = 'none'  # what a training step computes again instead of keeping it; see `decoder.REMAT_POLICIES`
 
   def __post_init__(self) -> None:
     if self.heads % self.kv_heads:
       raise CheckpointError(f'{self.heads} query heads cannot share {self.kv_heads} key/value heads: not a multiple')
     if self.head_dim % 2:
       raise CheckpointError(f'a head of {self.head_dim} cannot be rotated in halves: head_dim must be even')
+    if self.remat not in REMAT:
+      raise CheckpointError(f'remat {self.remat!r} is unknown; have {", ".join(REMAT)}')
 
   @property
   def model_type(self) -> str:

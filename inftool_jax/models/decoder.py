@@ -27,6 +27,15 @@ Attend = Callable[[jax.Array, jax.Array, jax.Array, jax.Array, Cache], tuple[jax
 UNROLLED = 8
 
 
+# What of a layer is kept for the backward pass beside its input, by `DecoderConfig.remat` ('none': all of it, nothing is computed
+# again). 'projections' keeps the results of the matrix products with parameters and computes attention, norms and SiLU again,
+# 'full' keeps nothing and computes the whole layer again.
+REMAT_POLICIES = {
+  'projections': jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+  'full': jax.checkpoint_policies.nothing_saveable,
+}
+
+
 class Block(nnx.Module):
   """One layer's parameters."""
 
@@ -97,12 +106,11 @@ def forward(
   positions_BxT: jax.Array,
   attend: Attend,
   cache: Cache = (),
-  remat: bool = False,
 ) -> tuple[jax.Array, Cache]:
   """Final-norm hidden states of the tokens, int32 [B, T] -> compute dtype [B, T, D], and the cache.
 
   The one forward program of sampler and learner (invariant 3); phases differ in `attend` and `cache` only.
-  `remat` recomputes each layer in the backward pass.
+  What its backward pass keeps is `config.remat`'s choice.
   """
   dtype = jnp.dtype(config.compute_dtype)
   x_BxTxD = params['embed'][tokens_BxT].astype(dtype)
@@ -114,7 +122,8 @@ def forward(
     x, cache = apply_block(block, config, x, angles_BxTxE, lambda q, k, v, c: attend(index, q, k, v, c), cache)
     return (x, cache), None
 
-  body = jax.checkpoint(layer) if remat else layer
+  policy = REMAT_POLICIES.get(config.remat)
+  body = layer if policy is None else jax.checkpoint(layer, policy=policy)
   unroll = config.layers <= UNROLLED
   (x_BxTxD, cache), _ = jax.lax.scan(body, (x_BxTxD, cache), (params['blocks'], jnp.arange(config.layers)), unroll=unroll)
   return rms_norm(x_BxTxD, params['norm'], config.norm_eps), cache

@@ -9,19 +9,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from inftool_jax.errors import CheckpointError
 from inftool_jax.models import attention, decoder, rope
 from inftool_jax.models.config import DecoderConfig
 from tests.models import reference
 from tests.models.small import CONFIG, SMALL, same_bits, weights
 
 
-def _run(params: decoder.Params, config: DecoderConfig, tokens, segments, positions, remat: bool = False) -> jax.Array:
+def _run(params: decoder.Params, config: DecoderConfig, tokens, segments, positions) -> jax.Array:
   """Hidden states of rows, compiled once per config and shape."""
   attend = attention.segment_attention(segments, jnp.full_like(segments, -1))
-  return decoder.forward(params, config, tokens, positions, attend, remat=remat)[0]
+  return decoder.forward(params, config, tokens, positions, attend)[0]
 
 
-run = jax.jit(_run, static_argnums=(1, 5))
+run = jax.jit(_run, static_argnums=1)
 
 
 def _rows(*rows: list[list[int]], length: int = 24) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -89,9 +90,26 @@ def test_prefill_and_decode_through_the_cache_are_the_full_forward(name: str) ->
   _close(np.concatenate(outs), reference.logits(params, config, sequence))
 
 
-def test_recomputing_layers_in_the_backward_pass_changes_nothing() -> None:
-  params, rows = weights(CONFIG), _rows(SEQUENCES[:2])
-  assert same_bits(run(params, CONFIG, *rows), run(params, CONFIG, *rows, True))
+@pytest.mark.parametrize('remat', ['projections', 'full'])
+def test_what_is_computed_again_in_the_backward_pass_changes_nothing(remat: str) -> None:
+  params, (tokens, segments, positions) = weights(CONFIG), _rows(SEQUENCES[:2])
+
+  def loss(params, config):
+    return (_run(params, config, tokens, segments, positions)[:, :15] ** 2).mean()
+
+  other = dataclasses.replace(CONFIG, remat=remat)
+  assert same_bits(run(params, CONFIG, tokens, segments, positions), run(params, other, tokens, segments, positions))
+  grads = [jax.jit(jax.grad(loss), static_argnums=1)(params, config) for config in (CONFIG, other)]
+  for a, b in zip(*map(jax.tree.leaves, grads), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+  products = [str(jax.make_jaxpr(jax.grad(loss), static_argnums=1)(params, c)).count('dot_general') for c in (CONFIG, other)]
+  # Of a layer's 9 products, 7 are with parameters and 2 are attention's. The last one's result is not needed again.
+  assert products[1] - products[0] == {'projections': 2, 'full': 8}[remat]
+
+
+def test_an_unknown_policy_is_refused() -> None:
+  with pytest.raises(CheckpointError, match="'some' is unknown; have none, projections, full"):
+    dataclasses.replace(CONFIG, remat='some')
 
 
 def test_compute_dtype_is_the_configs_and_logits_are_float32() -> None:
