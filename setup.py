@@ -41,5 +41,8 @@ setup(
     'tokenizers',
     'transformers>=5',
   ],
-  extras_require={'test': ['hypothesis', 'mypy', 'pytest', 'ruff', 'types-PyYAML']},
+  extras_require={
+    'test': ['hypothesis', 'mypy', 'pytest', 'ruff', 'types-PyYAML'],
+    'parity': ['torch==2.13.0'],  # tests against transformers' own models
+  },
 )

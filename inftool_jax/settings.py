@@ -12,12 +12,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from inftool_jax.errors import ConfigError
+from inftool_jax.models.config import REMAT
 from inftool_jax.training.optimizer import NAMES as OPTIMIZERS
 from inftool_jax.training.optimizer import SCHEDULES, TOKEN_RULES, OptimizerConfig
 from inftool_jax.types import KINDS
 
 STAGES = ('synthesise', 'sft', 'rounds', 'evaluate')
 ARMS = ('loop', 'fresh', 'static', 'sft_more', 'rft')
+COMPUTE = ('float32', 'bfloat16')
 REWARDS = ('gated', 'binary', 'additive')
 TINY = 'tiny'  # names the checkpoint that is shipped with the package
 
@@ -34,6 +36,8 @@ class Specs:
 class Model:
   path: str  # Hugging Face folder, or 'tiny' for the shipped one; empty: random weights in the shape of `tokenizer`
   tokenizer: str  # folder of tokenizer and shape when `path` is empty
+  compute: str  # dtype of activations and cache; parameters, norms, softmax and logits are float32 in any case
+  remat: str  # what an update computes again instead of keeping it: none, projections, full
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,6 +166,8 @@ def _check(s: Settings) -> Iterator[str]:
   yield from _one_of('stages', s.stages, STAGES)
   yield from _one_of('rounds.arm', (s.rounds.arm,), ARMS)
   yield from _one_of('rounds.reward', (s.rounds.reward,), REWARDS)
+  yield from _one_of('model.compute', (s.model.compute,), COMPUTE)
+  yield from _one_of('model.remat', (s.model.remat,), REMAT)
   yield from _one_of('synthesis.per_kind', s.synthesis.per_kind, KINDS)
   for where, optimizer in (('sft', s.sft.optimizer), ('rounds', s.rounds.optimizer)):
     yield from _one_of(f'{where}.optimizer.name', (optimizer.name,), OPTIMIZERS)
@@ -190,7 +196,7 @@ def _check(s: Settings) -> Iterator[str]:
   if len(s.synthesis.offered) != 2 or not 1 <= s.synthesis.offered[0] <= s.synthesis.offered[1]:
     yield f'synthesis.offered: expected (fewest, most) with 1 <= fewest <= most, got {s.synthesis.offered}'
   if not s.model.path and not s.model.tokenizer:
-    yield 'model.tokenizer: random weights (empty model.path) need a folder to take shape and tokenizer from'
+    yield 'model.path: name a Hugging Face folder; or, for random weights, one in model.tokenizer to take shape and tokenizer from'
   if 'rounds' in s.stages and 'sft' not in s.stages and not s.sft.checkpoint and 'synthesise' in s.stages:
     yield "stages: 'synthesise' and 'rounds' without 'sft' would leave the synthesised data unused"
   for name, path in (('model.path', s.model.path), ('model.tokenizer', s.model.tokenizer)):

@@ -54,17 +54,23 @@ def _problems(**changes: Any) -> list[str]:
 
 
 @pytest.mark.parametrize('preset', ROUND.PRESETS)
-def test_the_shipped_presets_parse(preset: str) -> None:
-  parsed = settings.parse(ROUND.get_config(preset))
+def test_the_shipped_presets_parse(preset: str, tmp_path: Path) -> None:
+  config = ROUND.get_config(preset)
+  config.model.path = config.model.path or str(tmp_path)
+  parsed = settings.parse(config)
   assert parsed.preset == preset and parsed.stages == settings.STAGES
   assert isinstance(parsed.sft.optimizer, OptimizerConfig) and isinstance(parsed.synthesis.per_kind, dict)
-  frozen = ml_collections.FrozenConfigDict(ROUND.get_config(preset))
-  assert parsed == settings.parse(ROUND.get_config(preset).to_dict()) == settings.parse(frozen)
+  assert parsed == settings.parse(config.to_dict()) == settings.parse(ml_collections.FrozenConfigDict(config))
+
+
+def test_a_preset_of_a_checkpoint_asks_for_it() -> None:
+  with pytest.raises(ConfigError, match=r'--config\.model\.path: name a Hugging Face folder'):
+    settings.parse(ROUND.get_config('qwen2_5_0_5b'))
 
 
 def test_presets_differ_and_an_unknown_one_is_refused() -> None:
   assert settings.parse(ROUND.get_config('smoke')) != dataclasses.replace(settings.parse(ROUND.get_config()), preset='smoke')
-  with pytest.raises(ValueError, match="preset 'huge' is unknown; choose from tiny, smoke"):
+  with pytest.raises(ValueError, match="preset 'huge' is unknown; choose from tiny, smoke, qwen"):
     ROUND.get_config('huge')
 
 
@@ -124,7 +130,9 @@ def test_lists_are_as_good_as_tuples() -> None:
     ({'rounds__temperature': float('nan')}, 'rounds.temperature: nan would make all samples of a group alike'),
     ({'synthesis__offered': (4, 2)}, 'synthesis.offered: expected (fewest, most) with 1 <= fewest <= most, got (4, 2)'),
     ({'synthesis__offered': (3,)}, 'synthesis.offered: expected (fewest, most)'),
-    ({'model__path': '', 'model__tokenizer': ''}, 'model.tokenizer: random weights (empty model.path) need a folder'),
+    ({'model__path': '', 'model__tokenizer': ''}, 'model.path: name a Hugging Face folder; or, for random weights'),
+    ({'model__compute': 'float16'}, "model.compute: 'float16' is unknown; choose from float32, bfloat16"),
+    ({'model__remat': 'some'}, "model.remat: 'some' is unknown; choose from none, projections, full"),
     ({'model__path': 'no/such/model'}, 'model.path: no/such/model is not a folder'),
     ({'specs__paths': ('no/such/spec.yaml',)}, 'specs.paths: no/such/spec.yaml does not exist'),
     ({'evaluation__path': 'no/such/file'}, 'evaluation.path: no/such/file is not a file'),

@@ -22,7 +22,7 @@ class PolicyAssistant:
   async def speak(self, view: View, seed: int) -> Message:
     """The parsed turn with its sample; text that is no proper turn comes back as a message with an `error`."""
     sample = await self._sampler.sample(view.tokens, dataclasses.replace(self._params, seed=seed), self._session)
-    message = parse(self._tokenizer.decode_turn(sample.tokens), sample.finish)
+    message = parse(self._tokenizer.decode_turn(sample.tokens), sample.finish, self._tokenizer.format)
     return dataclasses.replace(message, sample=sample)
 
   def close(self) -> None:

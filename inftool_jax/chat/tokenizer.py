@@ -13,9 +13,9 @@ import os
 import pathlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from inftool_jax.chat.template import TAGS
+from inftool_jax.chat import parser
 from inftool_jax.errors import CheckpointError
 from inftool_jax.types import JSON, Message, Tool
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
   from transformers import PreTrainedTokenizerBase
 
 _SENTINEL = 'SENTINEL'  # stands for an assistant turn in the renderings that suffixes are cut from
+# What templates look at beside messages and tools. Llama's would write today's date, so that a run would not be the same tomorrow;
+# Qwen3's leaves the policy to think before it calls, in text that it then drops from the history of a conversation.
+_VARIABLES: dict[str, Any] = {'date_string': '26 Jul 2024', 'enable_thinking': False}
 _CACHED_PROMPTS, _CACHED_SUFFIXES = 512, 4096
 
 Line = tuple[str, str]  # role, content
@@ -34,6 +37,7 @@ class ChatTokenizer:
   Attributes:
     end_of_turn: the id that ends every assistant turn.
     stop_ids: all ids that end a sample, `end_of_turn` first.
+    format: how the template writes tool calls.
     pad_id: the id to fill rows with.
     vocab_size: number of ids, added tokens included; a model's embedding may have more rows.
   """
@@ -41,10 +45,13 @@ class ChatTokenizer:
   def __init__(self, hf: PreTrainedTokenizerBase, stop_ids: Iterable[int] = ()) -> None:
     """Wraps a loaded tokenizer; `stop_ids` are further ids that end a sample. Raises CheckpointError on an unfit template."""
     self._hf = hf
-    self._foreign = _marker_pattern([*TAGS, *hf.get_added_vocab()])
+    added = hf.get_added_vocab()
     self._end_text, self.end_of_turn = self._find_end_of_turn()
+    self.format = parser.of(self._turn_text)
+    self._foreign = _marker_pattern([*self.format.MARKERS, *added])
+    self._turn_ends = (self.end_of_turn, *(int(added[text]) for text in self.format.ENDS if text in added))
     eos = [] if hf.eos_token_id is None else [int(hf.eos_token_id)]
-    self.stop_ids: tuple[int, ...] = tuple(dict.fromkeys([self.end_of_turn, *eos, *stop_ids]))
+    self.stop_ids: tuple[int, ...] = tuple(dict.fromkeys([*self._turn_ends, *eos, *stop_ids]))
     self.pad_id = int(hf.pad_token_id) if hf.pad_token_id is not None else self.stop_ids[-1]
     self.vocab_size = len(hf)
     self._cached_prompt = functools.lru_cache(_CACHED_PROMPTS)(self._encode_prompt)
@@ -52,7 +59,7 @@ class ChatTokenizer:
 
   @classmethod
   def load(cls, folder: str | pathlib.Path) -> ChatTokenizer:
-    """The tokenizer of a Hugging Face model folder; nothing is downloaded. Raises CheckpointError naming what is missing."""
+    """The tokenizer of a Hugging Face model folder; nothing is downloaded. Raises CheckpointError naming what is wrong."""
     folder = pathlib.Path(folder)
     if not (folder / 'tokenizer_config.json').is_file():
       raise CheckpointError(f'{folder} has no tokenizer_config.json: it is not a Hugging Face model folder with a tokenizer')
@@ -68,7 +75,12 @@ class ChatTokenizer:
       raise CheckpointError(f'the tokenizer in {folder} cannot be read: {e}') from e
     if not hf.chat_template:
       raise CheckpointError(f'the tokenizer in {folder} has no chat template: add chat_template to its tokenizer_config.json')
-    return cls(hf, _generation_stop_ids(folder))
+    import jinja2
+
+    try:
+      return cls(hf, _generation_stop_ids(folder))
+    except jinja2.TemplateError as e:
+      raise CheckpointError(f'the chat template in {folder} cannot be used: {e}') from e
 
   def prompt(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[int]:
     """Ids of system block with `tools`, `messages` (system and user turns), and the generation prompt."""
@@ -81,15 +93,9 @@ class ChatTokenizer:
   def encode_turn(self, message: Message) -> list[int]:
     """Ids of an assistant message that was not sampled, its end-of-turn token included.
 
-    Raises ValueError if the message spells that token itself.
+    Raises ValueError if the message spells that token itself, or if the format has no such turns.
     """
-    opening: list[dict[str, JSON]] = [{'role': 'user', 'content': '.'}]
-    before = self._render(opening, (), True)
-    text = self._render([*opening, _assistant_document(message)], (), False)
-    if not text.startswith(before):
-      raise CheckpointError('the chat template writes assistant turns that do not begin with its own generation prompt')
-    end = text.rindex(self._end_text) + len(self._end_text)
-    ids = self.encode_text(text[len(before) : end])
+    ids = self.encode_text(self._turn_text(self.format.document(message)) + self._end_text)
     if self.end_of_turn in ids[:-1]:
       raise ValueError(f'an assistant turn spells {self._end_text} in its own text')
     return ids
@@ -104,14 +110,14 @@ class ChatTokenizer:
 
   def decode_turn(self, ids: Sequence[int]) -> str:
     """The text of a sampled turn without the end-of-turn token that closes it."""
-    return self.decode(ids[:-1] if ids and ids[-1] == self.end_of_turn else ids)
+    return self.decode(ids[:-1] if ids and ids[-1] in self._turn_ends else ids)
 
   def render_text(self, messages: Sequence[Message], tools: Sequence[Tool]) -> str:
     """The whole conversation as the template writes it: for readers and tests, never for the policy."""
     documents: list[dict[str, JSON]] = []
     for message in messages:
       if message.role == 'assistant':
-        documents.append(_assistant_document(message))
+        documents.append(self.format.document(message))
       else:
         documents += _documents(self._lines([message]))
     return self._render(documents, tools, False)
@@ -123,6 +129,15 @@ class ChatTokenizer:
       if tail.startswith(text):
         return text, int(token)
     raise CheckpointError(f'the chat template does not close an assistant turn with a token of its own, but with {tail[:20]!r}')
+
+  def _turn_text(self, document: Mapping[str, JSON]) -> str:
+    """What the template writes for an assistant's message, between generation prompt and end-of-turn token."""
+    opening: list[dict[str, JSON]] = [{'role': 'user', 'content': '.'}]
+    before = self._render(opening, (), True)
+    text = self._render([*opening, document], (), False)
+    if not text.startswith(before):
+      raise CheckpointError('the chat template writes assistant turns that do not begin with its own generation prompt')
+    return text[len(before) : text.rindex(self._end_text)]
 
   def _lines(self, messages: Sequence[Message]) -> list[Line]:
     """What others wrote, one entry per template message; text that spells a control token is defused."""
@@ -150,7 +165,8 @@ class ChatTokenizer:
   def _render(self, documents: Sequence[Mapping[str, JSON]], tools: Sequence[Tool], generate: bool) -> str:
     offered = [self._defused_document(tool_document(t)) for t in tools] or None
     conversation = cast('list[dict[str, str]]', list(documents))  # what the library's annotation takes a message for
-    return cast(str, self._hf.apply_chat_template(conversation, tools=offered, add_generation_prompt=generate, tokenize=False))
+    made = self._hf.apply_chat_template(conversation, tools=offered, add_generation_prompt=generate, tokenize=False, **_VARIABLES)
+    return cast(str, made)
 
   def _defused_document(self, document: JSON) -> JSON:
     if isinstance(document, str):
@@ -184,14 +200,6 @@ class _ToolsKey:
 
 def _documents(lines: Iterable[Line]) -> list[dict[str, JSON]]:
   return [{'role': role, 'content': content} for role, content in lines]
-
-
-def _assistant_document(message: Message) -> dict[str, JSON]:
-  document: dict[str, JSON] = {'role': 'assistant', 'content': message.content}
-  if message.calls:
-    calls = [{'name': c.tool, 'arguments': dict(c.arguments)} for c in message.calls]
-    document['tool_calls'] = [{'type': 'function', 'function': c} for c in calls]
-  return document
 
 
 def _marker_pattern(markers: Iterable[str]) -> re.Pattern[str]:

@@ -59,7 +59,7 @@ def prepare(settings: Settings, workdir: str | pathlib.Path) -> Context:
   """
   workdir = pathlib.Path(workdir)
   home = model_folder(settings)
-  shape = decoder_config.from_huggingface(home)
+  shape = decoder_config.from_huggingface(home, compute_dtype=settings.model.compute, remat=settings.model.remat)
   tokenizer = ChatTokenizer.load(home)
   if tokenizer.vocab_size > shape.vocab:
     raise ConfigError(f'{home}: the tokenizer has {tokenizer.vocab_size} tokens, the model only {shape.vocab} embeddings')

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pathlib
-import shutil
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -13,10 +12,10 @@ from inftool_jax.data import manifest
 from inftool_jax.errors import ConfigError
 from inftool_jax.evaluation.suite import Suite
 from inftool_jax.loop import context as contexts
-from inftool_jax.loop import evaluating, policy, rounds, sft, summary, synthesise
+from inftool_jax.loop import evaluating, exporting, policy, rounds, sft, summary, synthesise
 from inftool_jax.loop.context import Context
 from inftool_jax.loop.log import say
-from inftool_jax.models import decoder, huggingface
+from inftool_jax.models import decoder
 from inftool_jax.report import tables
 from inftool_jax.sampling.sampler import BatchedSampler
 from inftool_jax.settings import parse
@@ -134,13 +133,9 @@ class _Runner:
 
   def _export(self) -> None:
     """The last policy, as a folder that transformers and this program load."""
-    folder = self._context.workdir / FINAL_MODEL
-    home = contexts.model_folder(self._context.settings)
-    tokenizer = self._context.tokenizer
-    huggingface.save(folder, self._params, self._context.decoder, eos=tokenizer.end_of_turn, pad=tokenizer.pad_id)
-    for name in ('tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja', 'generation_config.json'):
-      if (home / name).exists():
-        shutil.copyfile(home / name, folder / name)
+    context = self._context
+    home = contexts.model_folder(context.settings)
+    exporting.write(context.workdir / FINAL_MODEL, self._params, context.decoder, context.tokenizer, home)
 
 
 def _introduce(context: Context) -> None:

@@ -12,8 +12,25 @@ import pathlib
 from typing import Any
 
 from inftool_jax.errors import CheckpointError
+from inftool_jax.models import rope
 
-SUPPORTED = ('qwen2',)
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+  """What makes a model type of Hugging Face's, as far as it is ours."""
+
+  architecture: str
+  qkv_bias: bool
+  qk_norm: bool
+  head_dim: int | None = None  # where the config does not say; None: dim / heads
+
+
+FAMILIES = {  # by `model_type`
+  'qwen2': Family('Qwen2ForCausalLM', qkv_bias=True, qk_norm=False),  # Qwen2 and Qwen2.5
+  'qwen3': Family('Qwen3ForCausalLM', qkv_bias=False, qk_norm=True, head_dim=128),
+  'llama': Family('LlamaForCausalLM', qkv_bias=False, qk_norm=False),
+}
+REMAT = ('none', 'projections', 'full')
 SIZES = (
   'vocab_size', 'num_hidden_layers', 'hidden_size', 'num_attention_heads', 'num_key_value_heads', 'intermediate_size',
   'max_position_embeddings',
@@ -36,19 +53,35 @@ class DecoderConfig:
   tied: bool
   context: int  # longest sequence in tokens
   qkv_bias: bool = True
+  qk_norm: bool = False  # an RMS norm of each query and key head, before the rotation
+  rope_scaling: rope.Scaling | None = None
   param_dtype: str = 'float32'
   compute_dtype: str = 'float32'
+  remat: str = 'none'  # what a training step computes again instead of keeping it; see `decoder.REMAT_POLICIES`
 
   def __post_init__(self) -> None:
     if self.heads % self.kv_heads:
       raise CheckpointError(f'{self.heads} query heads cannot share {self.kv_heads} key/value heads: not a multiple')
+    if self.head_dim % 2:
+      raise CheckpointError(f'a head of {self.head_dim} cannot be rotated in halves: head_dim must be even')
+    if self.remat not in REMAT:
+      raise CheckpointError(f'remat {self.remat!r} is unknown; have {", ".join(REMAT)}')
+
+  @property
+  def model_type(self) -> str:
+    """The Hugging Face family that has these features. Raises CheckpointError if none has."""
+    for name, family in FAMILIES.items():
+      if (family.qkv_bias, family.qk_norm) == (self.qkv_bias, self.qk_norm):
+        return name
+    raise CheckpointError(f'no family has qkv_bias={self.qkv_bias} and qk_norm={self.qk_norm}; have {", ".join(FAMILIES)}')
 
   @property
   def parameters(self) -> int:
     """Number of scalars, embeddings included."""
     attention = self.dim * self.head_dim * (2 * self.heads + 2 * self.kv_heads)
     bias = self.head_dim * (self.heads + 2 * self.kv_heads) if self.qkv_bias else 0
-    layer = attention + bias + 3 * self.dim * self.ffn + 2 * self.dim
+    norms = 2 * self.head_dim if self.qk_norm else 0
+    layer = attention + bias + norms + 3 * self.dim * self.ffn + 2 * self.dim
     return self.layers * layer + self.dim + self.vocab * self.dim * (1 if self.tied else 2)
 
 
@@ -67,44 +100,75 @@ def from_huggingface(folder: str | pathlib.Path, **overrides: Any) -> DecoderCon
     raise CheckpointError(f'{path} is not valid JSON: {e}') from e
   if not isinstance(raw, dict):
     raise CheckpointError(f'{path} is not a JSON object')
-  if raw.get('model_type') not in SUPPORTED:
-    raise CheckpointError(f'{path}: model_type {raw.get("model_type")!r} is not supported; have {", ".join(SUPPORTED)}')
-  if raw.get('hidden_act', 'silu') != 'silu':
-    raise CheckpointError(f'{path}: hidden_act {raw["hidden_act"]!r} is not supported; have silu')
-  for name in SIZES:
-    if name in raw and (type(raw[name]) is not int or raw[name] < 1):
-      raise CheckpointError(f'{path}: {name} must be a positive integer, is {raw[name]!r}')
-  if raw.get('use_sliding_window'):
-    raise CheckpointError(f'{path}: use_sliding_window is not supported; set it to false')
-  rope = raw.get('rope_parameters') or raw.get('rope_scaling') or {}
-  if rope.get('rope_type', rope.get('type', 'default')) != 'default':
-    raise CheckpointError(f'{path}: rope scaling {rope} is not supported')
   try:
-    config = DecoderConfig(
-      vocab=raw['vocab_size'],
-      layers=raw['num_hidden_layers'],
-      dim=raw['hidden_size'],
-      heads=raw['num_attention_heads'],
-      kv_heads=raw['num_key_value_heads'],
-      head_dim=raw.get('head_dim') or raw['hidden_size'] // raw['num_attention_heads'],
-      ffn=raw['intermediate_size'],
-      rope_theta=float(raw.get('rope_theta') or rope.get('rope_theta') or 10_000.0),
-      norm_eps=raw['rms_norm_eps'],
-      tied=raw.get('tie_word_embeddings', False),
-      context=raw['max_position_embeddings'],
-    )
-  except KeyError as e:
-    raise CheckpointError(f'{path} lacks the key {e}') from e
+    config = _read(raw)
   except CheckpointError as e:
     raise CheckpointError(f'{path}: {e}') from e
   return dataclasses.replace(config, **overrides)
 
 
-def to_huggingface(config: DecoderConfig, *, eos: int, pad: int) -> dict[str, Any]:
-  """The `config.json` that transformers reads for this decoder."""
-  return {
-    'architectures': ['Qwen2ForCausalLM'],
-    'model_type': 'qwen2',
+def _read(raw: dict[str, Any]) -> DecoderConfig:
+  family = FAMILIES.get(raw['model_type']) if isinstance(raw.get('model_type'), str) else None
+  if family is None:
+    raise CheckpointError(f'model_type {raw.get("model_type")!r} is not supported; have {", ".join(FAMILIES)}')
+  if missing := [name for name in (*SIZES, 'rms_norm_eps') if name not in raw]:
+    raise CheckpointError(f'lacks the key {missing[0]!r}')
+  for name in SIZES:
+    if type(raw[name]) is not int or raw[name] < 1:
+      raise CheckpointError(f'{name} must be a positive integer, is {raw[name]!r}')
+  eps = raw['rms_norm_eps']
+  if type(eps) is not float and type(eps) is not int:
+    raise CheckpointError(f'rms_norm_eps must be a number, is {eps!r}')
+  _refuse_what_we_lack(raw, family)
+  dim, heads = raw['hidden_size'], raw['num_attention_heads']
+  head_dim = raw.get('head_dim') or family.head_dim or dim // heads
+  if type(head_dim) is not int or (not raw.get('head_dim') and not family.head_dim and dim % heads):
+    raise CheckpointError(f'head_dim must be an integer where num_attention_heads {heads} does not divide hidden_size {dim}')
+  theta, scaling = rope.read(raw)
+  stated = raw['max_position_embeddings']
+  return DecoderConfig(
+    vocab=raw['vocab_size'],
+    layers=raw['num_hidden_layers'],
+    dim=dim,
+    heads=heads,
+    kv_heads=raw['num_key_value_heads'],
+    head_dim=head_dim,
+    ffn=raw['intermediate_size'],
+    rope_theta=theta,
+    norm_eps=float(eps),
+    tied=bool(raw.get('tie_word_embeddings', False)),
+    context=stated if scaling is None else scaling.context(stated),
+    qkv_bias=family.qkv_bias,
+    qk_norm=family.qk_norm,
+    rope_scaling=scaling,
+  )
+
+
+def _refuse_what_we_lack(raw: dict[str, Any], family: Family) -> None:
+  """Raises CheckpointError for a feature that would silently give another model."""
+  architectures = raw.get('architectures') or [family.architecture]
+  if family.architecture not in architectures:
+    raise CheckpointError(f'architectures {architectures!r} is not supported; {raw["model_type"]} has {family.architecture}')
+  for key, works in (('hidden_act', 'silu'), ('attention_bias', False), ('mlp_bias', False), ('quantization_config', None)):
+    if (raw.get(key) or works) != works:
+      raise CheckpointError(f'{key} {raw[key]!r} is not supported; have {works!r}')
+  if raw.get('use_sliding_window') and raw.get('sliding_window') is not None:
+    L = raw['num_hidden_layers']
+    first = raw.get('max_window_layers', L)  # layers from this one on slide
+    if 'sliding_attention' in (raw.get('layer_types') or ['sliding_attention' if i >= first else '' for i in range(L)]):
+      raise CheckpointError('use_sliding_window with layers that slide is not supported; set it to false')
+
+
+def to_huggingface(config: DecoderConfig, *, eos: int, pad: int, dtype: str = 'bfloat16') -> dict[str, Any]:
+  """The `config.json` that transformers reads for this decoder, its tensors stored as `dtype`.
+
+  Raises:
+    CheckpointError: no family of Hugging Face's has the config's features.
+  """
+  model_type = config.model_type
+  raw: dict[str, Any] = {
+    'architectures': [FAMILIES[model_type].architecture],
+    'model_type': model_type,
     'vocab_size': config.vocab,
     'num_hidden_layers': config.layers,
     'hidden_size': config.dim,
@@ -118,7 +182,10 @@ def to_huggingface(config: DecoderConfig, *, eos: int, pad: int) -> dict[str, An
     'max_position_embeddings': config.context,
     'hidden_act': 'silu',
     'use_sliding_window': False,
-    'torch_dtype': 'bfloat16',
+    'torch_dtype': dtype,
     'eos_token_id': eos,
     'pad_token_id': pad,
   }
+  if config.rope_scaling is not None:
+    raw['rope_scaling'] = config.rope_scaling.to_huggingface()
+  return raw

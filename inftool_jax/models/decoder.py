@@ -1,4 +1,4 @@
-"""One decoder-only transformer (Qwen2.5) for training, prefill and decode.
+"""One decoder-only transformer (Qwen2.5, Qwen3, Llama 3) for training, prefill and decode.
 
 Flax NNX defines the parameters; `split` turns them into a pure pytree and everything hot is a free function of
 that pytree. The layers are stacked along a leading L axis and scanned: compile time does not grow with depth.
@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from inftool_jax.models import rope
 from inftool_jax.models.config import DecoderConfig
 
 Params = dict[str, Any]
@@ -24,6 +25,15 @@ Attend = Callable[[jax.Array, jax.Array, jax.Array, jax.Array, Cache], tuple[jax
 # Models of so few layers are unrolled: XLA's CPU backend runs a loop's body on fewer threads (tiny preset, 2 cores, 2026-11-22:
 # 4,040 against 3,230 training tokens a second).
 UNROLLED = 8
+
+
+# What of a layer is kept for the backward pass beside its input, by `DecoderConfig.remat` ('none': all of it, nothing is computed
+# again). 'projections' keeps the results of the matrix products with parameters and computes attention, norms and SiLU again,
+# 'full' keeps nothing and computes the whole layer again.
+REMAT_POLICIES = {
+  'projections': jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+  'full': jax.checkpoint_policies.nothing_saveable,
+}
 
 
 class Block(nnx.Module):
@@ -46,6 +56,9 @@ class Block(nnx.Module):
       self.q_bias = nnx.Param(jnp.zeros((c.heads * c.head_dim,), dtype))
       self.k_bias = nnx.Param(jnp.zeros((c.kv_heads * c.head_dim,), dtype))
       self.v_bias = nnx.Param(jnp.zeros((c.kv_heads * c.head_dim,), dtype))
+    if c.qk_norm:
+      self.q_norm = nnx.Param(jnp.ones((c.head_dim,), dtype))
+      self.k_norm = nnx.Param(jnp.ones((c.head_dim,), dtype))
     self.ffn_norm = nnx.Param(jnp.ones((c.dim,), dtype))
     self.gate = matrix(c.dim, c.ffn)
     self.up = matrix(c.dim, c.ffn)
@@ -93,16 +106,15 @@ def forward(
   positions_BxT: jax.Array,
   attend: Attend,
   cache: Cache = (),
-  remat: bool = False,
 ) -> tuple[jax.Array, Cache]:
   """Final-norm hidden states of the tokens, int32 [B, T] -> compute dtype [B, T, D], and the cache.
 
   The one forward program of sampler and learner (invariant 3); phases differ in `attend` and `cache` only.
-  `remat` recomputes each layer in the backward pass.
+  What its backward pass keeps is `config.remat`'s choice.
   """
   dtype = jnp.dtype(config.compute_dtype)
   x_BxTxD = params['embed'][tokens_BxT].astype(dtype)
-  angles_BxTxE = rope_angles(positions_BxT, config)
+  angles_BxTxE = rope.angles(positions_BxT, config.head_dim, config.rope_theta, config.rope_scaling)
 
   def layer(carry, scanned):
     x, cache = carry
@@ -110,7 +122,8 @@ def forward(
     x, cache = apply_block(block, config, x, angles_BxTxE, lambda q, k, v, c: attend(index, q, k, v, c), cache)
     return (x, cache), None
 
-  body = jax.checkpoint(layer) if remat else layer
+  policy = REMAT_POLICIES.get(config.remat)
+  body = layer if policy is None else jax.checkpoint(layer, policy=policy)
   unroll = config.layers <= UNROLLED
   (x_BxTxD, cache), _ = jax.lax.scan(body, (x_BxTxD, cache), (params['blocks'], jnp.arange(config.layers)), unroll=unroll)
   return rms_norm(x_BxTxD, params['norm'], config.norm_eps), cache
@@ -127,9 +140,15 @@ def apply_block(block: Params, config: DecoderConfig, x_BxTxD, angles_BxTxE, att
       y = y + block[name + '_bias'].astype(dtype)
     return y.reshape(B, T, heads, c.head_dim)
 
+  def rotated(h, name: str, heads: int):
+    y = project(h, name, heads)
+    if c.qk_norm:
+      y = rms_norm(y, block[name + '_norm'], c.norm_eps)
+    return rope.rotate(y, angles_BxTxE, c.rope_scaling)
+
   h = rms_norm(x_BxTxD, block['attention_norm'], c.norm_eps)
-  q_BxTxHxE = apply_rope(project(h, 'q', c.heads), angles_BxTxE)
-  k_BxTxKxE = apply_rope(project(h, 'k', c.kv_heads), angles_BxTxE)
+  q_BxTxHxE = rotated(h, 'q', c.heads)
+  k_BxTxKxE = rotated(h, 'k', c.kv_heads)
   v_BxTxKxE = project(h, 'v', c.kv_heads)
   out_BxTxHxE, cache = attend(q_BxTxHxE, k_BxTxKxE, v_BxTxKxE, cache)
   x_BxTxD = x_BxTxD + matmul(out_BxTxHxE.reshape(B, T, c.heads * c.head_dim), block['o'].astype(dtype))
@@ -178,16 +197,3 @@ def rms_norm(x: jax.Array, scale: jax.Array, eps: float) -> jax.Array:
   x32 = x.astype(jnp.float32)
   x32 = x32 * jax.lax.rsqrt(jnp.mean(x32 * x32, axis=-1, keepdims=True) + eps)
   return (x32 * scale.astype(jnp.float32)).astype(x.dtype)
-
-
-def rope_angles(positions_BxT: jax.Array, config: DecoderConfig) -> jax.Array:
-  """Rotation angles, float32 [B, T, E/2] (arXiv 2104.09864)."""
-  exponent = jnp.arange(0, config.head_dim, 2, dtype=jnp.float32) / config.head_dim
-  return positions_BxT[..., None].astype(jnp.float32) * (config.rope_theta**-exponent)
-
-
-def apply_rope(x_BxTxHxE: jax.Array, angles_BxTxE: jax.Array) -> jax.Array:
-  """Rotates the two halves of each head against each other, in float32 (Hugging Face's half-split layout)."""
-  sin, cos = jnp.sin(angles_BxTxE)[:, :, None], jnp.cos(angles_BxTxE)[:, :, None]
-  first, second = jnp.split(x_BxTxHxE.astype(jnp.float32), 2, axis=-1)
-  return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1).astype(x_BxTxHxE.dtype)

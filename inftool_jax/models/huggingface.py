@@ -1,26 +1,25 @@
 """Hugging Face checkpoints in and out, tensor by tensor.
 
-`NAMES` is the whole mapping: our path -> the tensor's name in a Qwen2 checkpoint and whether it is stored
-transposed. Import reads one tensor at a time from safetensors; nothing is initialized at random behind a gap.
+`BLOCK` and `TOP` are the whole mapping: our name -> the tensor's name in a checkpoint and whether it is stored transposed.
+Which of them a checkpoint has follows from the config. Nothing is initialized at random behind a gap.
 """
 
 from __future__ import annotations
 
-import json
+import dataclasses
+import functools
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import ml_dtypes
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from inftool_jax.errors import CheckpointError
-from inftool_jax.models import decoder
+from inftool_jax.models import decoder, tensorfiles
 from inftool_jax.models.config import DecoderConfig, to_huggingface
+from inftool_jax.models.tensorfiles import Stored, Tensor
 
 BLOCK = {  # ours -> (theirs under model.layers.N., transposed)
   'attention_norm': ('input_layernorm.weight', False),
@@ -31,83 +30,144 @@ BLOCK = {  # ours -> (theirs under model.layers.N., transposed)
   'q_bias': ('self_attn.q_proj.bias', False),
   'k_bias': ('self_attn.k_proj.bias', False),
   'v_bias': ('self_attn.v_proj.bias', False),
+  'q_norm': ('self_attn.q_norm.weight', False),
+  'k_norm': ('self_attn.k_norm.weight', False),
   'ffn_norm': ('post_attention_layernorm.weight', False),
   'gate': ('mlp.gate_proj.weight', True),
   'up': ('mlp.up_proj.weight', True),
   'down': ('mlp.down_proj.weight', True),
 }
 TOP = {'embed': 'model.embed_tokens.weight', 'norm': 'model.norm.weight', 'head': 'lm_head.weight'}
+STORED_AS = {'bfloat16': 'BF16', 'float16': 'F16', 'float32': 'F32'}
+SHARD_BYTES = 5_000_000_000  # transformers' own limit of a file
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+  """Where a tensor of a checkpoint belongs among the parameters."""
+
+  name: str  # the checkpoint's
+  path: tuple[str, ...]  # ours
+  layer: int | None
+  shape: tuple[int, ...]  # the checkpoint's
+  transposed: bool
+
+
+def places(config: DecoderConfig) -> list[Place]:
+  """All tensors of a checkpoint of this shape, in the order in which they are written."""
+  shapes = decoder.abstract(config)
+
+  def top(ours: str) -> Place:
+    return Place(TOP[ours], (ours,), None, shapes[ours].shape, False)
+
+  layers = []
+  for i in range(config.layers):
+    for ours, like in shapes['blocks'].items():
+      theirs, transposed = BLOCK[ours]
+      shape = like.shape[:0:-1] if transposed else like.shape[1:]
+      layers.append(Place(f'model.layers.{i}.{theirs}', ('blocks', ours), i, shape, transposed))
+  return [top('embed'), *layers, *(top(ours) for ours in shapes if ours not in ('embed', 'blocks'))]
 
 
 def load(folder: str | pathlib.Path, config: DecoderConfig) -> decoder.Params:
   """Parameters of the checkpoint in `folder`, in `config.param_dtype`.
 
+  All headers are checked against the config before anything is allocated. Then one block of one tensor at a time goes through
+  host memory.
+
   Raises:
-    CheckpointError: a tensor is missing, has another shape, or a file is unreadable; the message names it.
+    CheckpointError: a tensor is missing, unexpected or misshapen, or a file is unreadable; the message names it.
   """
   folder = pathlib.Path(folder)
-  where = _index(folder)
-  shapes = decoder.abstract(config)
-  dtype = np.dtype(jnp.dtype(config.param_dtype))
-
-  def read(name: str, shape: tuple[int, ...], transposed: bool) -> np.ndarray:
-    if name not in where:
-      raise CheckpointError(f'{folder}: no file holds the tensor {name}')
-    try:
-      with safe_open(where[name], framework='numpy') as f:
-        array = f.get_tensor(name)
-    except (SafetensorError, OSError) as e:
-      raise CheckpointError(f'{where[name]}: the tensor {name} cannot be read ({e}); is the file complete?') from e
-    array = array.T if transposed else array
-    if array.shape != shape:
-      raise CheckpointError(f'{where[name]}: {name} has shape {array.shape}, the config asks for {shape}')
-    return array.astype(dtype)
-
-  def stacked(ours: str) -> jax.Array:
-    theirs, transposed = BLOCK[ours]
-    like = shapes['blocks'][ours]
-    out = np.empty(like.shape, dtype)
-    for i in range(config.layers):
-      out[i] = read(f'model.layers.{i}.{theirs}', like.shape[1:], transposed)
-    return jnp.asarray(out)
-
-  params: dict[str, Any] = {'blocks': {ours: stacked(ours) for ours in shapes['blocks']}}
-  for ours in shapes:
-    if ours != 'blocks':
-      params[ours] = jnp.asarray(read(TOP[ours], shapes[ours].shape, False))
+  stored = tensorfiles.scan(folder)
+  wanted = places(config)
+  _check(folder, stored, wanted)
+  params: dict[str, Any] = jax.tree.map(lambda like: jnp.zeros(like.shape, like.dtype), decoder.abstract(config))
+  for place in wanted:
+    home = functools.reduce(dict.__getitem__, place.path[:-1], params)
+    for row, block in stored[place.name].blocks():
+      layer = None if place.layer is None else np.int32(place.layer)
+      # Waited for: blocks that are still on their way to the device would pile up in host memory.
+      home[place.path[-1]] = jax.block_until_ready(_put(home[place.path[-1]], block, layer, np.int32(row), place.transposed))
   return params
 
 
-def _index(folder: pathlib.Path) -> Mapping[str, pathlib.Path]:
-  """Tensor name -> file, from the index of a sharded checkpoint or the header of a single file."""
-  index = folder / 'model.safetensors.index.json'
-  if index.exists():
-    try:
-      names = json.loads(index.read_text())['weight_map']
-      return {name: folder / file for name, file in names.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as e:  # no JSON, no text, or another shape
-      raise CheckpointError(f'{index} is not a safetensors index: {e!r}') from e
-  single = folder / 'model.safetensors'
-  if not single.exists():
-    raise CheckpointError(f'{folder} holds neither model.safetensors nor model.safetensors.index.json')
-  try:
-    with safe_open(single, framework='numpy') as f:
-      return {name: single for name in f.keys()}
-  except (SafetensorError, OSError) as e:
-    raise CheckpointError(f'{single} cannot be read ({e}); is the file complete?') from e
+@functools.partial(jax.jit, static_argnums=4, donate_argnums=0)
+def _put(out: jax.Array, block: jax.Array, layer, row, transposed: bool) -> jax.Array:
+  """`out` with a block of rows of one tensor in its place, of layer `layer` if there are layers."""
+  start = [0] * block.ndim
+  start[-1 if transposed else 0] = row
+  block = (block.T if transposed else block).astype(out.dtype)
+  if layer is None:
+    return jax.lax.dynamic_update_slice(out, block, start)
+  return jax.lax.dynamic_update_slice(out, block[None], [layer, *start])
 
 
-def save(folder: str | pathlib.Path, params: decoder.Params, config: DecoderConfig, *, eos: int, pad: int) -> None:
-  """Writes `config.json` and a bfloat16 `model.safetensors` that transformers loads; the tokenizer is the caller's."""
+def _check(folder: pathlib.Path, stored: Mapping[str, Stored], wanted: list[Place]) -> None:
+  names = {p.name for p in wanted}
+  if missing := [p for p in wanted if p.name not in stored]:
+    more = f' (and {len(missing) - 1} more)' if len(missing) > 1 else ''
+    raise CheckpointError(f'{folder}: no file holds the tensor {missing[0].name}{more}, which the config asks for as {missing[0].shape}')
+  for place in wanted:
+    found = stored[place.name]
+    if found.shape != place.shape:
+      raise CheckpointError(f'{found} has shape {found.shape}, the config asks for {place.shape}')
+    if found.dtype not in tensorfiles.DTYPES:
+      raise CheckpointError(f'{found} is stored as {found.dtype}; have {", ".join(tensorfiles.DTYPES)}')
+  # Old exports carry the rotation's frequencies, which follow from the config.
+  extra = [s for name, s in stored.items() if name not in names and not name.endswith('rotary_emb.inv_freq')]
+  for found in extra:
+    if found.name == TOP['head'] and _equal(found, stored[TOP['embed']]):
+      continue  # a copy of the embedding, beside a config that says as much
+    hint = '; is tie_word_embeddings meant to be false?' if found.name == TOP['head'] else ''
+    more = f' (one of {len(extra)})' if len(extra) > 1 else ''
+    raise CheckpointError(f'{found}{more} of shape {found.shape} has no place in the model of config.json{hint}')
+
+
+def _equal(a: Stored, b: Stored) -> bool:
+  if (a.shape, a.dtype) != (b.shape, b.dtype):
+    return False
+  return all(np.array_equal(x, y) for (_, x), (_, y) in zip(a.blocks(), b.blocks()))
+
+
+def save(
+  folder: str | pathlib.Path,
+  params: decoder.Params,
+  config: DecoderConfig,
+  *,
+  eos: int,
+  pad: int,
+  dtype: str = 'bfloat16',
+  shard_bytes: int = SHARD_BYTES,
+) -> None:
+  """Writes the checkpoint that transformers loads: `model.safetensors`, or shards and their index, and `config.json`.
+
+  Values are rounded to `dtype` once; those that came from it are written bit for bit. `config.json` goes first and comes last, so a
+  folder that has one is whole. The tokenizer is the caller's.
+
+  Raises:
+    CheckpointError: the config is of no family, `dtype` is none of `STORED_AS`, or the disk does not take it.
+  """
   folder = pathlib.Path(folder)
-  folder.mkdir(parents=True, exist_ok=True)
-  tensors: dict[str, np.ndarray] = {}
-  for ours, value in params.items():
-    if ours != 'blocks':
-      tensors[TOP[ours]] = np.ascontiguousarray(np.asarray(value).astype(ml_dtypes.bfloat16))
-  for ours, value in params['blocks'].items():
-    theirs, transposed = BLOCK[ours]
-    for i, layer in enumerate(np.asarray(value).astype(ml_dtypes.bfloat16)):
-      tensors[f'model.layers.{i}.{theirs}'] = np.ascontiguousarray(layer.T if transposed else layer)
-  save_file(tensors, folder / 'model.safetensors', metadata={'format': 'pt'})
-  (folder / 'config.json').write_text(json.dumps(to_huggingface(config, eos=eos, pad=pad), indent=2) + '\n')
+  if dtype not in STORED_AS:
+    raise CheckpointError(f'tensors cannot be stored as {dtype}; have {", ".join(STORED_AS)}')
+  described = to_huggingface(config, eos=eos, pad=pad, dtype=dtype)
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / 'config.json').unlink(missing_ok=True)
+  except OSError as e:
+    raise CheckpointError(f'{folder} cannot be written ({e.strerror or e})') from e
+  tensors = [Tensor(p.name, p.shape, _fetcher(params, p)) for p in places(config)]
+  tensorfiles.write(folder, tensors, STORED_AS[dtype], shard_bytes)
+  tensorfiles.write_json(folder / 'config.json', described)
+
+
+def _fetcher(params: decoder.Params, place: Place) -> Callable[[], np.ndarray]:
+  def fetch() -> np.ndarray:
+    value = functools.reduce(lambda tree, key: tree[key], place.path, params)
+    if place.layer is not None:
+      value = jax.lax.dynamic_index_in_dim(value, np.int32(place.layer), keepdims=False)  # one program for all layers
+    array = np.asarray(value)
+    return array.T if place.transposed else array
+
+  return fetch

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inftool_jax.chat.parser import MAX_DEPTH, ParseError, parse
+from inftool_jax.chat.calls import MAX_DEPTH, ParseError
+from inftool_jax.chat.parser import parse
 from inftool_jax.chat.template import SPECIAL_TOKENS, TAGS
 from inftool_jax.types import Call, Message
 from tests.support.chats import hermes

@@ -13,11 +13,13 @@ import pytest
 
 from inftool_jax.data import manifest, store
 from inftool_jax.data.packing import pack
+from inftool_jax.errors import ConfigError
 from inftool_jax.evaluation import suite
+from inftool_jax.loop import exporting
 from inftool_jax.loop.context import SHIPPED
 from inftool_jax.models import config as decoder_config
 from inftool_jax.models import huggingface
-from inftool_jax.training import step
+from inftool_jax.training import checkpoint, step
 from inftool_jax.types import KINDS, Task, Trajectory
 from tests.loop.conftest import SHORT, finish, start
 
@@ -97,6 +99,20 @@ def test_no_training_task_offers_a_held_out_tool(finished_run):
 def test_the_last_policy_is_a_hugging_face_folder_that_another_run_starts_from(finished_run, tmp_path):
   again = finish(tmp_path / 'again', *SHORT, f'--config.model.path={finished_run / "model"}', "--config.stages=('synthesise',)")
   assert again.returncode == 0, again.stdout + again.stderr
+
+
+def test_any_finished_stage_can_be_exported(finished_run, tmp_path):
+  limit = 10**9
+  assert exporting.write_stage(finished_run, '', tmp_path / 'last', 'bfloat16', limit) == 'round_2'
+  for file in (finished_run / 'model').iterdir():
+    assert (tmp_path / 'last' / file.name).read_bytes() == file.read_bytes(), file.name
+  exporting.write_stage(finished_run, 'sft', tmp_path / 'sft', 'float32', limit)
+  exported = huggingface.load(tmp_path / 'sft', decoder_config.from_huggingface(tmp_path / 'sft'))
+  assert checkpoint.params_hash(exported) == params_hashes(finished_run)['sft']
+  with pytest.raises(ConfigError, match="stage 'round_3' with a policy; finished: sft, round_1, round_2"):
+    exporting.write_stage(finished_run, 'round_3', tmp_path / 'none', 'bfloat16', limit)
+  with pytest.raises(ConfigError, match='not the folder of a run'):
+    exporting.write_stage(tmp_path, '', tmp_path / 'none', 'bfloat16', limit)
 
 
 def test_a_finished_run_says_so_and_changes_nothing(finished_run):

@@ -1,4 +1,4 @@
-"""Qwen2 in float64 NumPy, one sequence at a time, written from its description and not from our code.
+"""Qwen2, Qwen3 and Llama 3 in float64 NumPy, one sequence at a time, written from their descriptions and not from our code.
 
 Parameters are named and laid out as ours ([in, out] matrices, layers stacked); everything else is spelled out again.
 """
@@ -30,12 +30,15 @@ def logprobs(params: dict, config: DecoderConfig, tokens: list[int]) -> np.ndarr
 def _layer(w: dict[str, np.ndarray], config: DecoderConfig, x: np.ndarray) -> np.ndarray:
   E, group = config.head_dim, config.heads // config.kv_heads
   h = _norm(x, w['attention_norm'], config.norm_eps)
-  q, k, v = (h @ w[name] + w[name + '_bias'] for name in 'qkv')
+  q, k, v = (h @ w[name] + w.get(name + '_bias', 0) for name in 'qkv')
+  frequencies, factor = _frequencies(config)
   heads = []
   for head in range(config.heads):
     shared = head // group  # grouped-query attention: neighboring query heads share a key/value head
-    query = _rotate(q[:, head * E : (head + 1) * E], config.rope_theta)
-    key = _rotate(k[:, shared * E : (shared + 1) * E], config.rope_theta)
+    query, key = q[:, head * E : (head + 1) * E], k[:, shared * E : (shared + 1) * E]
+    if config.qk_norm:
+      query, key = _norm(query, w['q_norm'], config.norm_eps), _norm(key, w['k_norm'], config.norm_eps)
+    query, key = factor * _rotate(query, frequencies), factor * _rotate(key, frequencies)
     heads.append(_softmax_causal(query @ key.T / np.sqrt(E)) @ v[:, shared * E : (shared + 1) * E])
   x = x + np.concatenate(heads, axis=-1) @ w['o']
   h = _norm(x, w['ffn_norm'], config.norm_eps)
@@ -43,11 +46,44 @@ def _layer(w: dict[str, np.ndarray], config: DecoderConfig, x: np.ndarray) -> np
   return x + (gate / (1 + np.exp(-gate)) * (h @ w['up'])) @ w['down']
 
 
-def _rotate(x: np.ndarray, theta: float) -> np.ndarray:
-  """Pairs (i, i + E/2) as complex numbers, turned by position * theta^(-2i/E)."""
+def _frequencies(config: DecoderConfig) -> tuple[np.ndarray, float]:
+  """Frequency of each pair of dimensions, and the factor of rotated queries and keys."""
+  E, theta = config.head_dim, config.rope_theta
+  plain = np.array([theta ** (-2 * i / E) for i in range(E // 2)])
+  if config.rope_scaling is None:
+    return plain, 1.0
+  r = config.rope_scaling.to_huggingface()
+  length = r['original_max_position_embeddings']
+  if r['rope_type'] == 'llama3':
+    return np.array([_llama3(w, r, length) for w in plain]), 1.0
+
+  def dimension(rotations: float) -> float:  # that turns so often within the original length
+    return E * np.log(length / (2 * np.pi * rotations)) / (2 * np.log(theta))
+
+  low, high = dimension(r['beta_fast']), dimension(r['beta_slow'])
+  if r['truncate']:
+    low, high = np.floor(low), np.ceil(high)
+  low, high = max(low, 0), min(high, E - 1)
+  ramp = [min(1.0, max(0.0, (i - low) / (high - low))) for i in range(E // 2)]
+  return np.array([w * (1 - s) + w / r['factor'] * s for w, s in zip(plain, ramp)]), r['attention_factor']
+
+
+def _llama3(frequency: float, r: dict, length: int) -> float:
+  """One frequency, in the three cases of the model card's reference code."""
+  wavelength = 2 * np.pi / frequency
+  if wavelength < length / r['high_freq_factor']:
+    return frequency
+  if wavelength > length / r['low_freq_factor']:
+    return frequency / r['factor']
+  smooth = (length / wavelength - r['low_freq_factor']) / (r['high_freq_factor'] - r['low_freq_factor'])
+  return (1 - smooth) * frequency / r['factor'] + smooth * frequency
+
+
+def _rotate(x: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
+  """Pairs (i, i + E/2) as complex numbers, turned by position * frequency."""
   T, E = x.shape
   z = x[:, : E // 2] + 1j * x[:, E // 2 :]
-  z = z * np.exp(1j * np.outer(np.arange(T), theta ** (-np.arange(0, E, 2) / E)))
+  z = z * np.exp(1j * np.outer(np.arange(T), frequencies))
   return np.concatenate([z.real, z.imag], axis=-1)
 
 

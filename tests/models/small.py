@@ -9,13 +9,31 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from inftool_jax.models import decoder
+from inftool_jax.models import decoder, rope
 from inftool_jax.models.config import DecoderConfig
 
 CONFIG = DecoderConfig(
   vocab=97, layers=2, dim=32, heads=4, kv_heads=2, head_dim=8, ffn=48, rope_theta=10_000.0, norm_eps=1e-6, tied=False, context=512
 )
 TIED = dataclasses.replace(CONFIG, tied=True)
+
+# Scalings of so short a context that every regime of theirs (kept, between, stretched) is met by the 8 frequencies of a head.
+LLAMA3 = rope.Llama3Scaling(factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_context=64)
+YARN = rope.YarnScaling(factor=4.0, original_context=64, attention_factor=1.1386294361119891)
+_QWEN3 = dataclasses.replace(CONFIG, qkv_bias=False, qk_norm=True, head_dim=16)
+_LLAMA = dataclasses.replace(CONFIG, qkv_bias=False, head_dim=16, rope_theta=500_000.0)
+SMALL = {  # every family and feature
+  'qwen2.5': CONFIG,
+  'qwen2.5 tied': TIED,
+  'qwen2.5 one key head, wide heads': dataclasses.replace(CONFIG, kv_heads=1, head_dim=12, rope_theta=1e6, norm_eps=1e-3),
+  'qwen2.5 yarn': dataclasses.replace(CONFIG, head_dim=16, rope_scaling=YARN),
+  'qwen3': _QWEN3,
+  'qwen3 tied, one key head': dataclasses.replace(_QWEN3, tied=True, kv_heads=1),
+  'qwen3 yarn': dataclasses.replace(_QWEN3, rope_scaling=dataclasses.replace(YARN, truncate=False, beta_fast=4.0, attention_factor=0.8)),
+  'llama': dataclasses.replace(_LLAMA, kv_heads=4),
+  'llama tied, scaled': dataclasses.replace(_LLAMA, rope_theta=1e4, rope_scaling=LLAMA3, tied=True),
+  'llama yarn': dataclasses.replace(_LLAMA, kv_heads=1, rope_scaling=YARN),
+}
 
 
 def weights(config: DecoderConfig, seed: int = 0) -> decoder.Params:

@@ -1,4 +1,4 @@
-"""The forward program is Qwen2's, in any packing."""
+"""The forward program is each family's, in any packing."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from inftool_jax.models import attention, decoder
+from inftool_jax.errors import CheckpointError
+from inftool_jax.models import attention, decoder, rope
 from inftool_jax.models.config import DecoderConfig
 from tests.models import reference
-from tests.models.small import CONFIG, TIED, same_bits, weights
+from tests.models.small import CONFIG, SMALL, same_bits, weights
 
 
-def _run(params: decoder.Params, config: DecoderConfig, tokens, segments, positions, remat: bool = False) -> jax.Array:
+def _run(params: decoder.Params, config: DecoderConfig, tokens, segments, positions) -> jax.Array:
   """Hidden states of rows, compiled once per config and shape."""
   attend = attention.segment_attention(segments, jnp.full_like(segments, -1))
-  return decoder.forward(params, config, tokens, positions, attend, remat=remat)[0]
+  return decoder.forward(params, config, tokens, positions, attend)[0]
 
 
-run = jax.jit(_run, static_argnums=(1, 5))
+run = jax.jit(_run, static_argnums=1)
 
 
 def _rows(*rows: list[list[int]], length: int = 24) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -37,11 +38,16 @@ def _rows(*rows: list[list[int]], length: int = 24) -> tuple[np.ndarray, np.ndar
 
 
 SEQUENCES = [np.random.default_rng(seed).integers(0, CONFIG.vocab, 6 + 3 * seed).tolist() for seed in range(4)]
-WIDE = dataclasses.replace(CONFIG, kv_heads=1, head_dim=12, rope_theta=1_000_000.0, norm_eps=1e-3)
 
 
-@pytest.mark.parametrize('config', [CONFIG, TIED, WIDE], ids=['grouped', 'tied', 'one key head, heads wider than the model'])
-def test_logits_are_those_of_an_independent_float64_qwen2(config: DecoderConfig) -> None:
+def _close(ours, reference) -> None:
+  """Within 1e-4 of the largest logit: float32 against float64."""
+  assert np.abs(np.asarray(ours) - reference).max() < 1e-4 * np.abs(reference).max()
+
+
+@pytest.mark.parametrize('name', SMALL)
+def test_logits_of_packed_rows_are_those_of_an_independent_float64_model(name: str) -> None:
+  config = SMALL[name]
   params = weights(config)
   assert ('head' in params) == (not config.tied)
   rows = _rows(SEQUENCES[:2], SEQUENCES[2:3], SEQUENCES[3:])
@@ -49,13 +55,61 @@ def test_logits_are_those_of_an_independent_float64_qwen2(config: DecoderConfig)
   ours = decoder.logits(params, hidden.reshape(-1, config.dim)).reshape(3, 24, config.vocab)
   assert hidden.dtype == ours.dtype == jnp.float32
   for sequence, where in zip(SEQUENCES, [(0, 0), (0, len(SEQUENCES[0])), (1, 0), (2, 0)], strict=True):
-    mine = ours[where[0], where[1] : where[1] + len(sequence)]
-    np.testing.assert_allclose(mine, reference.logits(params, config, sequence), rtol=1e-5, atol=1e-5)
+    _close(ours[where[0], where[1] : where[1] + len(sequence)], reference.logits(params, config, sequence))
 
 
-def test_recomputing_layers_in_the_backward_pass_changes_nothing() -> None:
-  params, rows = weights(CONFIG), _rows(SEQUENCES[:2])
-  assert same_bits(run(params, CONFIG, *rows), run(params, CONFIG, *rows, True))
+@pytest.mark.parametrize('name', SMALL)
+def test_padding_on_either_side_changes_nothing(name: str) -> None:
+  config = SMALL[name]
+  params, expected = weights(config), reference.logits(weights(config), config, SEQUENCES[2])
+  tokens, segments, positions = np.zeros((3, 2, 24), np.int32)
+  n = len(SEQUENCES[2])
+  for row, columns in enumerate((slice(0, n), slice(24 - n, 24))):
+    tokens[row, columns], segments[row, columns], positions[row, columns] = SEQUENCES[2], 1, np.arange(n)
+    tokens[row, segments[row] == 0] = 5
+  hidden = run(params, config, tokens, segments, positions)
+  for row, columns in enumerate((slice(0, n), slice(24 - n, 24))):
+    _close(decoder.logits(params, hidden[row, columns]), expected)
+
+
+@pytest.mark.parametrize('name', SMALL)
+def test_prefill_and_decode_through_the_cache_are_the_full_forward(name: str) -> None:
+  config = SMALL[name]
+  params, sequence = weights(config), SEQUENCES[3]
+  pool = jnp.full((config.layers, 1, config.kv_heads, 16, config.head_dim), 9.0)
+
+  @jax.jit
+  def feed(tokens, start, cache):
+    positions = start[:, None] + jnp.arange(tokens.shape[1])
+    return decoder.forward(params, config, tokens, positions, attention.cached_attention(None, start, 4), cache)
+
+  cache, outs = attention.KVCache(pool, pool), []
+  for start, end in ((0, 8), *((t, t + 1) for t in range(8, len(sequence)))):
+    hidden, cache = feed(jnp.array([sequence[start:end]]), jnp.array([start]), cache)
+    outs.append(decoder.logits(params, hidden[0]))
+  _close(np.concatenate(outs), reference.logits(params, config, sequence))
+
+
+@pytest.mark.parametrize('remat', ['projections', 'full'])
+def test_what_is_computed_again_in_the_backward_pass_changes_nothing(remat: str) -> None:
+  params, (tokens, segments, positions) = weights(CONFIG), _rows(SEQUENCES[:2])
+
+  def loss(params, config):
+    return (_run(params, config, tokens, segments, positions)[:, :15] ** 2).mean()
+
+  other = dataclasses.replace(CONFIG, remat=remat)
+  assert same_bits(run(params, CONFIG, tokens, segments, positions), run(params, other, tokens, segments, positions))
+  grads = [jax.jit(jax.grad(loss), static_argnums=1)(params, config) for config in (CONFIG, other)]
+  for a, b in zip(*map(jax.tree.leaves, grads), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+  products = [str(jax.make_jaxpr(jax.grad(loss), static_argnums=1)(params, c)).count('dot_general') for c in (CONFIG, other)]
+  # Of a layer's 9 products, 7 are with parameters and 2 are attention's. The last one's result is not needed again.
+  assert products[1] - products[0] == {'projections': 2, 'full': 8}[remat]
+
+
+def test_an_unknown_policy_is_refused() -> None:
+  with pytest.raises(CheckpointError, match="'some' is unknown; have none, projections, full"):
+    dataclasses.replace(CONFIG, remat='some')
 
 
 def test_compute_dtype_is_the_configs_and_logits_are_float32() -> None:
@@ -70,11 +124,10 @@ def test_compute_dtype_is_the_configs_and_logits_are_float32() -> None:
 
 
 def test_rotation_by_hand() -> None:
-  config = dataclasses.replace(CONFIG, head_dim=4, rope_theta=100.0)
-  angles = decoder.rope_angles(jnp.array([[0, 1, 5]]), config)
+  angles = rope.angles(jnp.array([[0, 1, 5]]), 4, 100.0, None)
   np.testing.assert_allclose(angles[0], [[0, 0], [1, 0.1], [5, 0.5]], rtol=1e-6)
   x = jnp.tile(jnp.array([1.0, 2.0, 3.0, 4.0]), (1, 3, 1, 1))
-  out = decoder.apply_rope(x, angles)[0, :, 0]
+  out = rope.rotate(x, angles)[0, :, 0]
   np.testing.assert_array_equal(out[0], [1, 2, 3, 4])
   a, b = 1.0, 0.1  # the halves (1, 3) and (2, 4) are turned against each other, not neighbors
   expected = [np.cos(a) - 3 * np.sin(a), 2 * np.cos(b) - 4 * np.sin(b), 3 * np.cos(a) + np.sin(a), 4 * np.cos(b) + 2 * np.sin(b)]
@@ -85,15 +138,16 @@ def test_attention_scores_depend_on_distance_only() -> None:
   q, k = np.random.default_rng(0).normal(size=(2, 1, 1, 1, 8))
 
   def score(at: int, to: int) -> float:
-    turned = [decoder.apply_rope(jnp.asarray(x), decoder.rope_angles(jnp.array([[p]]), CONFIG)) for x, p in ((q, at), (k, to))]
+    turned = [rope.rotate(jnp.asarray(x), rope.angles(jnp.array([[p]]), 8, 1e4, None)) for x, p in ((q, at), (k, to))]
     return float((turned[0] * turned[1]).sum())
 
   assert score(7, 3) == pytest.approx(score(104, 100), abs=1e-4)
   assert score(7, 3) != pytest.approx(score(7, 4), abs=1e-2)
 
 
-@pytest.mark.parametrize('config', [CONFIG, TIED, dataclasses.replace(CONFIG, qkv_bias=False), WIDE])
-def test_the_stated_number_of_parameters_is_the_real_one(config: DecoderConfig) -> None:
+@pytest.mark.parametrize('name', SMALL)
+def test_the_stated_number_of_parameters_is_the_real_one(name: str) -> None:
+  config = SMALL[name]
   assert config.parameters == sum(x.size for x in jax.tree.leaves(decoder.abstract(config)))
 
 

@@ -24,6 +24,44 @@ def small_tokenizer(folder) -> ChatTokenizer:
   return ChatTokenizer.load(folder)
 
 
+# The structure of Llama 3.1's template: tools in the first user message, one call a turn, results as JSON in the role `ipython`.
+LLAMA_TEMPLATE = """
+{{- bos_token }}
+{%- macro turn(role, text) %}{{- '<|start_header_id|>' + role + '<|end_header_id|>\n\n' + text + '<|eot_id|>' }}{%- endmacro %}
+{{- turn('system', 'Date: ' + (date_string if date_string is defined else strftime_now('%d %b %Y'))) }}
+{%- for message in messages %}
+  {%- if loop.first and tools %}
+    {{- turn('user', 'Respond as {"name": ..., "parameters": {...}}.\n' + (tools | tojson) + '\n' + message.content | trim) }}
+  {%- elif message.tool_calls is defined %}
+    {%- if message.tool_calls | length != 1 %}{{- raise_exception('one call at a time') }}{%- endif %}
+    {%- set call = message.tool_calls[0].function %}
+    {{- turn('assistant', '{"name": "' + call.name + '", "parameters": ' + (call.arguments | tojson) + '}') }}
+  {%- elif message.role == 'tool' %}
+    {{- turn('ipython', message.content | tojson) }}
+  {%- else %}
+    {{- turn(message.role, message.content | trim) }}
+  {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+  {{- '<|start_header_id|>assistant<|end_header_id|>\n\n' }}
+{%- endif %}
+""".strip()
+LLAMA_TOKENS = ('<|end_of_text|>', '<|start_header_id|>', '<|end_header_id|>', '<|eom_id|>', '<|eot_id|>', '<|python_tag|>')
+
+
+def llama_tokenizer(folder, template: str = LLAMA_TEMPLATE) -> ChatTokenizer:
+  """A small tokenizer with Llama 3's control tokens and a template for them."""
+  save_tokenizer(TEXTS, 400, folder)
+  from transformers import PreTrainedTokenizerFast
+
+  hf = PreTrainedTokenizerFast.from_pretrained(str(folder))
+  hf.add_special_tokens({'bos_token': '<|begin_of_text|>', 'eos_token': '<|eot_id|>'})
+  hf.add_tokens(list(LLAMA_TOKENS), special_tokens=True)
+  hf.chat_template = template
+  hf.save_pretrained(str(folder))
+  return ChatTokenizer.load(folder)
+
+
 def _tool(name: str, description: str, effect: str, **types: str) -> Tool:
   schema = {'type': 'object', 'properties': {p: {'type': t} for p, t in types.items()}, 'required': list(types)}
   return Tool(name, description, schema, None, 'orders', effect, ())

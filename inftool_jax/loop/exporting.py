@@ -1,0 +1,66 @@
+"""A policy as a Hugging Face folder: weights, config, tokenizer, chat template, generation config."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import shutil
+
+from inftool_jax import settings as run_settings
+from inftool_jax.chat.tokenizer import ChatTokenizer
+from inftool_jax.data import manifest
+from inftool_jax.errors import ConfigError
+from inftool_jax.loop import context as contexts
+from inftool_jax.loop import policy
+from inftool_jax.models import config as decoder_config
+from inftool_jax.models import decoder, huggingface
+from inftool_jax.models.config import DecoderConfig
+
+# What a model folder holds beside weights and config, as far as it has it.
+COMPANIONS = (
+  'tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja', 'special_tokens_map.json', 'added_tokens.json', 'vocab.json',
+  'merges.txt', 'tokenizer.model', 'generation_config.json',
+)  # fmt: skip
+
+
+def write(
+  folder: pathlib.Path,
+  params: decoder.Params,
+  shape: DecoderConfig,
+  tokenizer: ChatTokenizer,
+  home: pathlib.Path,
+  dtype: str = 'bfloat16',
+  shard_bytes: int = huggingface.SHARD_BYTES,
+) -> None:
+  """Writes `params` into `folder`, with what else the model folder `home` holds. Raises CheckpointError if it cannot be written."""
+  folder.mkdir(parents=True, exist_ok=True)
+  for name in COMPANIONS:
+    if (home / name).exists():
+      shutil.copyfile(home / name, folder / name)
+  if not (home / 'generation_config.json').exists():
+    ends = {'eos_token_id': list(tokenizer.stop_ids), 'pad_token_id': tokenizer.pad_id}
+    manifest.write_bytes(folder / 'generation_config.json', manifest.readable(ends))
+  huggingface.save(folder, params, shape, eos=tokenizer.end_of_turn, pad=tokenizer.pad_id, dtype=dtype, shard_bytes=shard_bytes)
+
+
+def write_stage(workdir: pathlib.Path, stage: str, folder: pathlib.Path, dtype: str, shard_bytes: int) -> str:
+  """Writes the policy that a finished stage of a run left; an empty `stage` is the last one. Returns the stage's name.
+
+  Raises:
+    InftoolError: the folder is no run's, the stage is not finished, or its policy is damaged.
+  """
+  path = workdir / 'config.json'
+  try:
+    settings = run_settings.parse(json.loads(path.read_text()))
+  except (OSError, ValueError, AttributeError) as e:
+    raise ConfigError(f'{workdir} is not the folder of a run: {path} cannot be read ({e})') from e
+  names = ['sft', *(f'round_{number}' for number in range(1, settings.rounds.count + 1))]
+  finished = [name for name in names if (workdir / name / policy.FINAL).exists() and manifest.find(workdir / name)]
+  stage = stage or (finished[-1] if finished else 'sft')
+  if stage not in finished:
+    raise ConfigError(f'{workdir} has no finished stage {stage!r} with a policy; finished: {", ".join(finished) or "none"}')
+  home = contexts.model_folder(settings)
+  shape = decoder_config.from_huggingface(home)
+  params = policy.load(workdir / stage, decoder.abstract(shape))
+  write(folder, params, shape, ChatTokenizer.load(home), home, dtype, shard_bytes)
+  return stage
