@@ -76,17 +76,17 @@ def _tiny() -> ml_collections.ConfigDict:
 
   c.sft = ml_collections.ConfigDict()
   c.sft.checkpoint = ''  # workdir of another run: take its SFT policy
-  c.sft.steps = 230
+  c.sft.steps = 220
   c.sft.rows = 4
   c.sft.micro_batches = 1
   c.sft.row_length = 1024  # longer trajectories are left out and counted
   c.sft.masked = 0.8  # share of conversations told with other names, anew in every epoch
   c.sft.checkpoint_every = 50
-  c.sft.optimizer = _optimizer('muon', 2e-3, 1e-3, 0.08, warmup=10, schedule='linear')
+  c.sft.optimizer = _optimizer('muon', 4e-3, 2e-3, 0.08, warmup=10, schedule='linear')
 
   c.rounds = ml_collections.ConfigDict()
   c.rounds.count = 2
-  c.rounds.steps = 8
+  c.rounds.steps = 6
   c.rounds.arm = 'loop'  # loop, fresh, static, sft_more, rft
   c.rounds.reward = 'gated'  # gated, binary, additive
   c.rounds.tasks = 16
@@ -96,7 +96,7 @@ def _tiny() -> ml_collections.ConfigDict:
   c.rounds.clip_low = 0.2
   c.rounds.clip_high = 0.28
   c.rounds.row_length = 1536
-  c.rounds.checkpoint_every = 4
+  c.rounds.checkpoint_every = 3
   c.rounds.optimizer = _optimizer('muon', 2e-4, 1e-4, 0.008)
 
   c.probe = ml_collections.ConfigDict()
@@ -134,6 +134,7 @@ def _smoke(c: ml_collections.ConfigDict) -> None:
   c.synthesis.per_kind = ml_collections.ConfigDict(
     dict(single=12, multiple=12, parallel=12, multi_step=12, missing_parameter=8, irrelevance=8)
   )
+  c.synthesis.companions = 1
   c.sampling.max_new_tokens = 120
   c.sft.steps = 8
   c.sft.checkpoint_every = 4

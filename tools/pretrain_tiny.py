@@ -60,7 +60,7 @@ def _falling(rate: float) -> optimizer.OptimizerConfig:
   return dataclasses.replace(OPTIMIZER, learning_rate=rate, token_learning_rate=4e-3, schedule='linear')
 
 
-# Copying and finding the line that a word stands in, on short rows; then used for forms in JSON. The last two courses end with small rates.
+# Copying and finding the line that a word stands in, on short rows; then used for forms in JSON. The last three end with small rates.
 COURSES = (
   Course({'table': 0.25, 'hints': 0.3, 'repeats': 0.1, 'roll': 0.1, 'cards': 0.25}, 32, 128, 350, short=True),
   Course({'cards': 0.3, 'forms': 0.35, 'hints': 0.1, 'lookup': 0.1, 'repeats': 0.05, 'extraction': 0.1}, 10, 512, 600),
@@ -74,6 +74,10 @@ COURSES = (
   Course(
     {'desk': 0.55, 'cards': 0.15, 'hints': 0.04, 'lookup': 0.07, 'extraction': 0.13, 'documents': 0.03, 'repeats': 0.03},
     8, 640, 1000, optimizer=_falling(6e-3),
+  ),
+  Course(
+    {'desk': 0.62, 'cards': 0.12, 'hints': 0.03, 'lookup': 0.06, 'extraction': 0.13, 'documents': 0.02, 'repeats': 0.02},
+    8, 640, 650, optimizer=_falling(5e-3),
   ),
 )  # fmt: skip
 # Of the text that the tokenizer is trained on.
@@ -140,7 +144,7 @@ def take(params, opt_state, at: Progress, tokenizer_file: pathlib.Path, state_fi
 
   step_fn = jax.jit(update, donate_argnums=(0, 1))
   mark = saved = time.time()
-  for rows in batches(course, at.step, tokenizer_file):
+  for rows in batches(course, at.course, at.step, tokenizer_file):
     params, opt_state, loss, told = step_fn(params, opt_state, rows)
     known, now = (*at.told, float(told))[-20:], time.time()
     at = Progress(at.course, at.step + 1, at.updates + 1, at.seen + rows.tokens_BxT.size, at.spent + now - mark, known)
@@ -154,9 +158,9 @@ def take(params, opt_state, at: Progress, tokenizer_file: pathlib.Path, state_fi
   return params, at
 
 
-def batches(course: Course, first: int, tokenizer_file: pathlib.Path) -> Iterator[Rows]:
+def batches(course: Course, seed: int, first: int, tokenizer_file: pathlib.Path) -> Iterator[Rows]:
   """The rows of the updates from `first` on, drawn ahead by a process of its own."""
-  setup = (str(tokenizer_file), course.mix, course.rows, course.length, course.short)
+  setup = (str(tokenizer_file), seed, course.mix, course.rows, course.length, course.short)
   context = multiprocessing.get_context('spawn')  # a fork of a process with JAX's threads can hang
   with futures.ProcessPoolExecutor(1, mp_context=context, initializer=tiny_rows.setup, initargs=setup) as producer:
     waiting = [producer.submit(tiny_rows.draw, step) for step in range(first, min(first + AHEAD, course.steps))]

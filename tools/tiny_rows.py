@@ -26,9 +26,10 @@ class Rows(NamedTuple):
 
 
 class Drawer:
-  """Draws the rows of one course; an update's rows depend on its number alone."""
+  """Draws the rows of one course, each with a seed of its own; an update's rows depend on seed and number alone."""
 
-  def __init__(self, tokenizer_file: str, mix: Mapping[str, float], rows: int, length: int, short: bool):
+  def __init__(self, tokenizer_file: str, seed: int, mix: Mapping[str, float], rows: int, length: int, short: bool):
+    self._seed = seed
     self._tokenizer = Tokenizer.from_file(tokenizer_file)
     self._mix, self._rows, self._length = mix, rows, length
     words = [w for w in tiny_corpus.EVERYDAY.split() if len(self._tokenizer.encode(w).ids) == 1] if short else ()
@@ -36,7 +37,7 @@ class Drawer:
 
   def draw(self, step: int) -> Rows:
     """The rows of one update; a document that a row ends in is cut."""
-    self._corpus.rng = random.Random(1000 + step)
+    self._corpus.rng = random.Random(f'{self._seed}/{step}')
     shape = (self._rows, self._length)
     made = Rows(*(np.zeros(shape, t) for t in (np.int32, np.int32, np.int32, np.float32)))
     for b in range(self._rows):
@@ -58,11 +59,11 @@ class Drawer:
 _drawer: Drawer
 
 
-def setup(tokenizer_file: str, mix: Mapping[str, float], rows: int, length: int, short: bool) -> None:
+def setup(tokenizer_file: str, seed: int, mix: Mapping[str, float], rows: int, length: int, short: bool) -> None:
   """Makes this process' drawer."""
   global _drawer
   os.environ['TOKENIZERS_PARALLELISM'] = 'false'  # the other core trains
-  _drawer = Drawer(tokenizer_file, mix, rows, length, short)
+  _drawer = Drawer(tokenizer_file, seed, mix, rows, length, short)
 
 
 def draw(step: int) -> Rows:

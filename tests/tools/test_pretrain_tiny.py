@@ -15,7 +15,7 @@ SHORT = (
 
 
 def test_a_row_holds_documents_apart_from_each_other():
-  rows = tiny_rows.Drawer(str(TOKENIZER), {'table': 0.5, 'repeats': 0.5}, 4, 256, False).draw(1)
+  rows = tiny_rows.Drawer(str(TOKENIZER), 0, {'table': 0.5, 'repeats': 0.5}, 4, 256, False).draw(1)
   for tokens, segments, positions, weights in zip(*rows):
     for segment in range(1, segments.max() + 1):
       here = segments == segment
@@ -26,13 +26,14 @@ def test_a_row_holds_documents_apart_from_each_other():
   assert (rows.weights_BxT >= 1).any()
 
 
-def test_an_updates_rows_depend_on_its_number_alone():
-  first, second = (tiny_rows.Drawer(str(TOKENIZER), {'desk': 1.0}, 2, 256, False) for _ in range(2))
+def test_an_updates_rows_depend_on_its_number_and_the_courses_seed_alone():
+  first, second = (tiny_rows.Drawer(str(TOKENIZER), 0, {'desk': 1.0}, 2, 256, False) for _ in range(2))
   first.draw(0)
   alike, other = second.draw(7), second.draw(8)
   for a, b in zip(first.draw(7), alike):
     np.testing.assert_array_equal(a, b)
   assert (alike.tokens_BxT != other.tokens_BxT).any()
+  assert (alike.tokens_BxT != tiny_rows.Drawer(str(TOKENIZER), 1, {'desk': 1.0}, 2, 256, False).draw(7).tokens_BxT).any()
 
 
 def test_a_stopped_training_ends_like_an_undisturbed_one(tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from inftool_jax.models import decoder
+from inftool_jax.models import decoder, rope
 from tools import tiny_start
 from tools.pretrain_tiny import CONFIG
 
@@ -25,7 +25,7 @@ def weights(layer: int) -> np.ndarray:
     seen['weights'] = np.exp(scores - scores.max(-1, keepdims=True))
     return q, cache
 
-  angles = decoder.rope_angles(np.arange(TOKENS.shape[1])[None], CONFIG)
+  angles = rope.angles(np.arange(TOKENS.shape[1])[None], CONFIG.head_dim, CONFIG.rope_theta, None)
   decoder.apply_block(block, CONFIG, PARAMS['embed'][TOKENS], angles, attend, ())
   return seen['weights'] / seen['weights'].sum(-1, keepdims=True)
 
