@@ -60,7 +60,7 @@ def _falling(rate: float) -> optimizer.OptimizerConfig:
   return dataclasses.replace(OPTIMIZER, learning_rate=rate, token_learning_rate=4e-3, schedule='linear')
 
 
-# Copying and finding the line that a word stands in, on short rows; then used for forms in JSON. The last three end with small rates.
+# Copying and finding the line that a word stands in, on short rows; then used for forms in JSON. The last two end with small rates.
 COURSES = (
   Course({'table': 0.25, 'hints': 0.3, 'repeats': 0.1, 'roll': 0.1, 'cards': 0.25}, 32, 128, 350, short=True),
   Course({'cards': 0.3, 'forms': 0.35, 'hints': 0.1, 'lookup': 0.1, 'repeats': 0.05, 'extraction': 0.1}, 10, 512, 600),
@@ -74,10 +74,6 @@ COURSES = (
   Course(
     {'desk': 0.55, 'cards': 0.15, 'hints': 0.04, 'lookup': 0.07, 'extraction': 0.13, 'documents': 0.03, 'repeats': 0.03},
     8, 640, 1000, optimizer=_falling(6e-3),
-  ),
-  Course(
-    {'desk': 0.62, 'cards': 0.12, 'hints': 0.03, 'lookup': 0.06, 'extraction': 0.13, 'documents': 0.02, 'repeats': 0.02},
-    8, 640, 650, optimizer=_falling(5e-3),
   ),
 )  # fmt: skip
 # Of the text that the tokenizer is trained on.
