@@ -2,12 +2,14 @@
 
   python -m tools.pretrain_tiny --out=inftool_jax/models/data/tiny
 
-Restartable: the state is saved every few minutes in `--state` and the same command goes on from there.
+Works in the folder OUT.partial, and replaces OUT's files when all is done. Restartable: the state is saved there every few minutes,
+and the same command goes on from it.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import multiprocessing
 import os
@@ -33,8 +35,6 @@ from tools import tiny_corpus, tiny_rows, tiny_start
 from tools.tiny_rows import Rows
 
 OUT = flags.DEFINE_string('out', None, 'folder to write the Hugging Face checkpoint to', required=True)
-STATE = flags.DEFINE_string('state', None, 'file that keeps the training state (default: OUT + ".state")')
-TOKENIZER_ONLY = flags.DEFINE_bool('tokenizer_only', False, 'stop after the tokenizer')
 
 CONFIG = DecoderConfig(
   vocab=3072, layers=5, dim=192, heads=6, kv_heads=3, head_dim=32, ffn=384, rope_theta=1e6, norm_eps=1e-6, tied=True, context=2048
@@ -110,16 +110,22 @@ class Progress(NamedTuple):
 
 
 def train(tokenizer_file: pathlib.Path, state_file: pathlib.Path) -> tuple[decoder.Params, dict]:
-  """All courses, from `state_file` on if there is one: (parameters, facts for the model card)."""
+  """All courses, from `state_file` on if there is one: (parameters, facts for the model card).
+
+  Raises ValueError if the state was saved by a training of other courses, corpus or tokenizer.
+  """
   params, opt_state, at = tiny_start.init(CONFIG, 0), None, Progress(0, 0, 0, 0, 0.0)
+  recipe = fingerprint(tokenizer_file)
   if state_file.exists():
-    params, opt_state, kept = pickle.loads(state_file.read_bytes())
+    saved, params, opt_state, kept = pickle.loads(state_file.read_bytes())
+    if saved != recipe:
+      raise ValueError(f'{state_file} is of a training with other courses, corpus or tokenizer; delete it to begin anew')
     at = Progress(*kept)
     print(f'going on with {at}', flush=True)
   while at.course < len(COURSES):
-    params, at = take(params, opt_state, at, tokenizer_file, state_file)
+    params, at = take(params, opt_state, at, tokenizer_file, state_file, recipe)
     opt_state, at = None, at._replace(course=at.course + 1, step=0)
-    save(state_file, params, opt_state, at)
+    save(state_file, recipe, params, opt_state, at)
   facts = {
     'steps': at.updates, 'tokens': at.seen, 'seconds': round(at.spent), 'told': float(np.mean(at.told)),
     'hardware': f'{os.cpu_count()} CPU cores', 'date': time.strftime('%Y-%m-%d'),
@@ -127,7 +133,15 @@ def train(tokenizer_file: pathlib.Path, state_file: pathlib.Path) -> tuple[decod
   return params, facts
 
 
-def take(params, opt_state, at: Progress, tokenizer_file: pathlib.Path, state_file: pathlib.Path) -> tuple[decoder.Params, Progress]:
+def fingerprint(tokenizer_file: pathlib.Path) -> str:
+  """Of all that the result depends on."""
+  sources = (pathlib.Path(module.__file__).read_bytes() for module in (tiny_corpus, tiny_rows, tiny_start))
+  return hashlib.sha256(b''.join((tokenizer_file.read_bytes(), repr((COURSES, CONFIG)).encode(), *sources))).hexdigest()
+
+
+def take(
+  params, opt_state, at: Progress, tokenizer_file: pathlib.Path, state_file: pathlib.Path, recipe: str
+) -> tuple[decoder.Params, Progress]:
   """The rest of one course."""
   course = COURSES[at.course]
   transform = optimizer.make(course.optimizer, course.steps)
@@ -150,7 +164,7 @@ def take(params, opt_state, at: Progress, tokenizer_file: pathlib.Path, state_fi
       print(f'course {at.course}  step {at.step}/{course.steps}  loss {loss:.3f}  told {np.mean(known):.3f}  {rate}', flush=True)
     if now - saved > SAVE_SECONDS:
       saved = now
-      save(state_file, params, opt_state, at)
+      save(state_file, recipe, params, opt_state, at)
   return params, at
 
 
@@ -167,9 +181,9 @@ def batches(course: Course, seed: int, first: int, tokenizer_file: pathlib.Path)
       yield rows
 
 
-def save(state_file: pathlib.Path, params, opt_state, at: Progress) -> None:
-  partial = state_file.with_suffix('.partial')
-  partial.write_bytes(pickle.dumps((*jax.tree.map(np.asarray, (params, opt_state)), tuple(at))))
+def save(state_file: pathlib.Path, recipe: str, params, opt_state, at: Progress) -> None:
+  partial = state_file.with_suffix('.new')
+  partial.write_bytes(pickle.dumps((recipe, *jax.tree.map(np.asarray, (params, opt_state)), tuple(at))))
   partial.rename(state_file)
 
 
@@ -186,9 +200,9 @@ token (`tools/tiny_start.py`); nothing in them was learned from any text.
 **What it saw**: {tokens:,} tokens in {steps:,} updates of generic text that `tools/tiny_corpus.py` generates, one course after the
 other: random segments that repeat (to learn copying); lines and cards of words, one of which is meant by another of its words (to
 learn which line a word stands in); ChatML chats about records and notes (which value stands under a key; notes turned into a record;
-which of several blank forms in JSON a note means, filled in), JSON documents and a little English, the help topics of Python's own
-reference. Names and values are random words. **What it did not see**: any tool, task, call format or wording of
-the loop; no other model, no downloaded data.
+which of several blank forms in JSON a note means, filled in; a question back where a required key is missing), JSON documents and a
+little English, the help topics of Python's own reference. Names and values are random words. **What it did not see**: any tool, task,
+call format or wording of the loop; no other model, no downloaded data.
 
 **How long**: {minutes:.0f} minutes on {hardware}, {date}. Last loss on what the text determines: {told:.2f} nats a token.
 
@@ -201,18 +215,24 @@ def card(facts: dict) -> str:
 
 
 def main(argv: list[str]) -> None:
-  del argv
+  if len(argv) > 1:
+    raise app.UsageError(f'unknown argument {argv[1]!r}')
   out = pathlib.Path(OUT.value)
-  vocabulary.save_tokenizer(tokenizer_texts(), CONFIG.vocab, out)
-  tokenizer_file = out / 'tokenizer.json'
-  if TOKENIZER_ONLY.value:
-    return
-  params, facts = train(tokenizer_file, pathlib.Path(STATE.value or f'{out}.state'))
+  work = out.with_name(f'{out.name}.partial')
+  vocabulary.save_tokenizer(tokenizer_texts(), CONFIG.vocab, work)
+  tokenizer_file, state_file = work / 'tokenizer.json', work / 'state'
+  params, facts = train(tokenizer_file, state_file)
   tokenizer = Tokenizer.from_file(str(tokenizer_file))
   eos, pad = tokenizer.token_to_id('<|im_end|>'), tokenizer.token_to_id('<|endoftext|>')
-  huggingface.save(out, params, CONFIG, eos=eos, pad=pad)
-  (out / 'generation_config.json').write_text(json.dumps({'eos_token_id': [eos], 'pad_token_id': pad, 'do_sample': True}, indent=2) + '\n')
-  (out / 'README.md').write_text(card(facts))
+  huggingface.save(work, params, CONFIG, eos=eos, pad=pad)
+  ends = {'eos_token_id': [eos], 'pad_token_id': pad, 'do_sample': True}
+  (work / 'generation_config.json').write_text(json.dumps(ends, indent=2) + '\n')
+  (work / 'README.md').write_text(card(facts))
+  state_file.unlink()
+  out.mkdir(parents=True, exist_ok=True)
+  for file in work.iterdir():
+    file.replace(out / file.name)
+  work.rmdir()
   print(json.dumps(facts))
 
 

@@ -48,4 +48,4 @@ def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
       yield value  # type: ignore[misc]
   finally:
     closed.set()
-    thread.join()
+    thread.join(timeout=5)  # it may be in the middle of an item; it is a daemon and will not outlive the process

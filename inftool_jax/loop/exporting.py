@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import pathlib
-import shutil
 
 from inftool_jax import settings as run_settings
 from inftool_jax.chat.tokenizer import ChatTokenizer
 from inftool_jax.data import manifest
-from inftool_jax.errors import ConfigError
+from inftool_jax.errors import CheckpointError, ConfigError, StoreError
 from inftool_jax.loop import context as contexts
 from inftool_jax.loop import policy
 from inftool_jax.models import config as decoder_config
@@ -32,14 +31,26 @@ def write(
   dtype: str = 'bfloat16',
   shard_bytes: int = huggingface.SHARD_BYTES,
 ) -> None:
-  """Writes `params` into `folder`, with what else the model folder `home` holds. Raises CheckpointError if it cannot be written."""
-  folder.mkdir(parents=True, exist_ok=True)
-  for name in COMPANIONS:
-    if (home / name).exists():
-      shutil.copyfile(home / name, folder / name)
-  if not (home / 'generation_config.json').exists():
-    ends = {'eos_token_id': list(tokenizer.stop_ids), 'pad_token_id': tokenizer.pad_id}
-    manifest.write_bytes(folder / 'generation_config.json', manifest.readable(ends))
+  """Writes `params` into `folder`, with what else the model folder `home` holds; a folder with a `config.json` is whole, it comes last.
+
+  Raises:
+    CheckpointError: the folder is `home` itself, or cannot be written.
+  """
+  if folder.resolve() == home.resolve():
+    raise CheckpointError(f'{folder} is the folder that the policy was started from; write to another one')
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / 'config.json').unlink(missing_ok=True)
+    for name in COMPANIONS:
+      if (home / name).exists():
+        manifest.write_bytes(folder / name, (home / name).read_bytes())
+      else:
+        (folder / name).unlink(missing_ok=True)  # another model's
+    if not (home / 'generation_config.json').exists():
+      ends = {'eos_token_id': list(tokenizer.stop_ids), 'pad_token_id': tokenizer.pad_id}
+      manifest.write_bytes(folder / 'generation_config.json', manifest.readable(ends))
+  except (OSError, StoreError) as e:
+    raise CheckpointError(f'{folder} cannot be written: {e}') from e
   huggingface.save(folder, params, shape, eos=tokenizer.end_of_turn, pad=tokenizer.pad_id, dtype=dtype, shard_bytes=shard_bytes)
 
 

@@ -26,7 +26,8 @@ from inftool_jax.training import batching, checkpoint, objectives, optimizer, st
 from inftool_jax.types import Task, Trajectory
 
 STAGE = 'sft'
-WINDOW = 48  # groups of conversations whose rows are shuffled
+WINDOW = 96  # groups of conversations whose rows are shuffled
+TOGETHER = 4  # conversations of a group: about what a row holds. Each group's names are masked anew
 
 
 def run(context: Context, params: decoder.Params, inputs: dict[str, str]) -> tuple[decoder.Params, manifest.StageManifest]:
@@ -96,7 +97,7 @@ def _batches(
   waiting = empty(0, settings.row_length)
   position = 0
   for shown, seed in _windows(context, stage, trajectories, {task.id: task for task in tasks}, settings):
-    packed = pack_groups(shown, settings.row_length)  # a masked one that has become too long is left out of this epoch
+    packed = pack_groups(shown, settings.row_length)
     order = seeds.rng(seed, 'rows').sample(range(packed.rows), packed.rows)
     waiting = concatenate(waiting, take(packed, order))
     while waiting.rows >= rows:
@@ -110,15 +111,19 @@ def _windows(
   context: Context, stage: str, trajectories: Sequence[Trajectory], by_id: Mapping[str, Task], settings: Sft
 ) -> Iterator[tuple[list[Sequence[Trajectory]], int]]:
   """Groups of conversations that offer the same tools, `WINDOW` at a time, some of them masked; and a seed of this window."""
-  groups = _by_tools(trajectories, by_id)
+  blocks = _by_tools(trajectories, by_id)
   vocabulary = masking.vocabulary(context.splits.train)
   for epoch in itertools.count():
-    order = seeds.rng(context.settings.seed, stage, 'epoch', epoch).sample(range(len(groups)), len(groups))
+    rng = seeds.rng(context.settings.seed, stage, 'epoch', epoch)
+    shuffled = (rng.sample(block, len(block)) for block in blocks)
+    groups = [block[i : i + TOGETHER] for block in shuffled for i in range(0, len(block), TOGETHER)]
+    rng.shuffle(groups)
     chance = seeds.rng(context.settings.seed, stage, 'masked', epoch)
     seed = seeds.derive(context.settings.seed, stage, 'mask', epoch)
-    for start in range(0, len(order), WINDOW):
-      chosen = [groups[i] for i in order[start : start + WINDOW]]
-      yield [_masked(context, g, by_id, vocabulary, seed) if chance.random() < settings.masked else g for g in chosen], seed + start
+    for start in range(0, len(groups), WINDOW):
+      chosen = groups[start : start + WINDOW]
+      masked = [chance.random() < settings.masked for _ in chosen]
+      yield [_masked(context, g, by_id, vocabulary, seed, settings) if m else g for g, m in zip(chosen, masked)], seed + start
 
 
 def _by_tools(trajectories: Sequence[Trajectory], by_id: Mapping[str, Task]) -> list[list[Trajectory]]:
@@ -129,9 +134,12 @@ def _by_tools(trajectories: Sequence[Trajectory], by_id: Mapping[str, Task]) -> 
 
 
 def _masked(
-  context: Context, group: Sequence[Trajectory], by_id: Mapping[str, Task], vocabulary: Sequence[str], seed: int
-) -> list[Trajectory]:
-  """Scripted conversations with other words in the place of names, the same in all of them, and their new tokens."""
+  context: Context, group: Sequence[Trajectory], by_id: Mapping[str, Task], vocabulary: Sequence[str], seed: int, settings: Sft
+) -> Sequence[Trajectory]:
+  """Scripted conversations with other words in the place of names, the same in all of them, and their new tokens.
+
+  As they were, if the new words make one of them longer than a row.
+  """
   runs = [
     (n, trained, [i for _, i in run])
     for n, trajectory in enumerate(group)
@@ -144,6 +152,8 @@ def _masked(
     ids = context.tokenizer.encode_text(text)
     tokens[n] += ids
     mask[n] += [trained] * len(ids)
+  if max(map(len, tokens)) > settings.row_length:
+    return group
   return [
     dataclasses.replace(
       t, tokens=tuple(i), loss_mask=tuple(m), logprobs=(math.nan,) * len(i), policy_versions=(-1,) * len(i)

@@ -17,7 +17,7 @@ from inftool_jax.synthesis.plan import plan
 from inftool_jax.types import Task, Trajectory
 
 STAGE = 'synthesise'
-# How often each kind is tried over a block of tools: two steps need tools that feed one another and seldom find them.
+# How often each kind that is wanted is tried over a block of tools: two steps need tools that feed one another and seldom find them.
 COMPANIONS = {'single': 2, 'parallel': 3, 'multi_step': 3, 'missing_parameter': 3, 'irrelevance': 1}
 
 
@@ -33,8 +33,9 @@ def run(context: Context, inputs: dict[str, str]) -> manifest.StageManifest:
   seed = seeds.derive(settings.seed, STAGE)
   counts = {kind: n for kind, n in settings.synthesis.per_kind.items() if n}
   planned = plan(context.splits.train, counts, seed, split='train', offered=settings.synthesis.offered)
+  weights = {kind: weight for kind, weight in COMPANIONS.items() if kind in counts}
   planned += companions(
-    planned, context.splits.train, settings.synthesis.companions, seeds.derive(seed, 'companions'), COMPANIONS, split='train'
+    planned, context.splits.train, settings.synthesis.companions, seeds.derive(seed, 'companions'), weights, split='train'
   )
   tasks = tuple(t for t in planned if playing.fits(context, t))
   first = playing.play_all(STAGE, tasks[:1], 1, playing.scripted(context, 'train', seed), 1)

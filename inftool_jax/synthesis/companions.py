@@ -14,6 +14,7 @@ from inftool_jax import seeds
 from inftool_jax.synthesis.aim import at_offered
 from inftool_jax.synthesis.bench import Bench
 from inftool_jax.synthesis.draft import Request
+from inftool_jax.synthesis.expand import require_known
 from inftool_jax.synthesis.kinds import MAKERS
 from inftool_jax.synthesis.plan import fingerprint
 from inftool_jax.synthesis.wording.families import Split
@@ -33,19 +34,26 @@ def companions(
     parents: tasks over `tools`.
     tools: complete servers of one split; nothing else is reachable.
     k: how many per parent; fewer where the block leaves no other task.
-    seed: companion i of a parent depends on (tools, seed, weights, split, parent, i).
+    seed: companion i of a parent depends on (tools, seed, weights, split, parent, i), and is left out if an earlier one or a parent
+      asks for the same.
     weights: kind -> how often it is tried.
     split: whose wording and values are used.
+
+  Raises:
+    ValueError: a parent offers a tool that is not among `tools`, such as a held-out one.
   """
+  require_known(parents, tools)
+  if not parents or not k or not any(weights.values()):
+    return ()
   bench = Bench(tools, split)
-  return tuple(task for parent in parents for task in _companions(bench, parent, k, seed, weights))
+  seen = {fingerprint(parent) for parent in parents}
+  return tuple(task for parent in parents for task in _companions(bench, parent, k, seed, weights, seen))
 
 
-def _companions(bench: Bench, parent: Task, k: int, seed: int, weights: Mapping[str, int]) -> Iterator[Task]:
+def _companions(bench: Bench, parent: Task, k: int, seed: int, weights: Mapping[str, int], seen: set[str]) -> Iterator[Task]:
   names = {tool.name for tool in parent.tools}
   inside = at_offered(bench, parent.tools, parent.tools)
   outside = at_offered(bench, parent.tools, [t for t in bench.tools if t.name not in names])
-  seen = {fingerprint(parent)}
   for i in range(k):
     own = seeds.derive(seed, 'companion', parent.id, i)
     rng = random.Random(own)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -29,8 +30,11 @@ def test_no_more_than_the_depth_is_made_in_advance():
 
   iterator = ahead(items(), depth=3)
   assert next(iterator) == 0
-  iterator.close()
+  while len(made) < 1 + 3:
+    time.sleep(0.01)
+  time.sleep(0.3)  # for what should not happen
   assert len(made) <= 1 + 3 + 1  # taken, waiting, in the hands of the thread
+  iterator.close()
   assert not threads()
 
 

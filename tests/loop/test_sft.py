@@ -10,6 +10,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from inftool_jax.data import packing
 from inftool_jax.loop import context as contexts
 from inftool_jax.loop import playing, sft
 from inftool_jax.settings import parse
@@ -49,15 +50,17 @@ def trained(packed) -> list[tuple[int, ...]]:
   return [tuple(v) for v in found.values()]
 
 
-def test_an_epoch_trains_every_conversation_once_and_no_update_is_short(context, played):
+def test_an_epoch_trains_every_conversation_once_and_no_update_is_short(context, played, monkeypatch):
+  monkeypatch.setattr(sft, 'WINDOW', 3)  # several windows, whose rests are carried on
   _, trajectories = played
-  wanted = Counter(tuple(i for i, m in zip(t.tokens, t.loss_mask) if m) for t in trajectories)
-  seen: Counter[tuple[int, ...]] = Counter()
-  for packed in batches(context, played, 40, masked=0.0):
+  seen: list[tuple[int, ...]] = []
+  for packed in batches(context, played, 200, masked=0.0):
     assert packed.rows == 4
-    if sum(seen.values()) + len(trained(packed)) <= len(trajectories):
-      seen.update(trained(packed))
-  assert seen <= wanted and sum(seen.values()) > 0.9 * len(trajectories)
+    seen += trained(packed)
+  wanted = Counter(tuple(i for i, m in zip(t.tokens, t.loss_mask) if m) for t in trajectories)
+  epochs, rest = divmod(len(seen), len(trajectories))
+  assert epochs > 2 and all(epochs * n <= Counter(seen)[answer] <= (epochs + 1) * n for answer, n in wanted.items())
+  assert sum(Counter(seen).values()) == epochs * len(trajectories) + rest
 
 
 def test_the_tools_are_read_once_for_all_conversations_of_a_row_that_offer_them(context, played):
@@ -69,7 +72,7 @@ def test_masked_conversations_of_a_group_have_the_same_new_names(context, played
   tasks, trajectories = played
   by_id = {t.id: t for t in tasks}
   group = max(sft._by_tools(trajectories, by_id), key=len)
-  masked = sft._masked(context, group, by_id, ('lamp', 'river'), 3)
+  masked = sft._masked(context, group, by_id, ('lamp', 'river'), 3, context.settings.sft)
   texts = [context.tokenizer.decode(t.tokens).partition('</tools>')[0] for t in masked]
   assert len(group) > 2 and len(set(texts)) == 1
   assert texts[0] != context.tokenizer.decode(group[0].tokens).partition('</tools>')[0]
@@ -80,5 +83,13 @@ def test_masked_conversations_of_a_group_have_the_same_new_names(context, played
 
 def test_a_resumed_training_goes_on_with_the_same_rows(context, played):
   for a, b in zip(batches(context, played, 9)[5:], batches(context, played, 4, first=5)):
-    np.testing.assert_array_equal(a.tokens_BxT, b.tokens_BxT)
-    np.testing.assert_array_equal(a.loss_mask_BxT, b.loss_mask_BxT)
+    for name in packing._ARRAYS:
+      np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+
+
+def test_a_conversation_that_new_names_make_too_long_is_shown_as_it_was(context, played):
+  tasks, trajectories = played
+  group = max(sft._by_tools(trajectories, {t.id: t for t in tasks}), key=len)[:2]
+  tight = dataclasses.replace(context.settings.sft, row_length=max(len(t.tokens) for t in group))
+  masked = sft._masked(context, group, {t.id: t for t in tasks}, ('supercalifragilistic',), 3, tight)
+  assert masked == group

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
+
 from inftool_jax import specs
 from inftool_jax.servers.simulator import Simulator
 from inftool_jax.synthesis.companions import companions
@@ -41,8 +43,15 @@ def test_companions_are_fair_tasks_but_for_the_twin_that_they_do_without():
     assert check_task(dataclasses.replace(task, twin='another') if task.kind in TWINNED else task, simulator) == []
 
 
-def test_a_companion_depends_on_its_own_parent_and_number_alone():
+def test_a_companion_depends_on_its_own_parent_and_number():
   assert made(2, PARENTS[3:5]) == tuple(t for t in made(2) if t.parent in {p.id for p in PARENTS[3:5]})
   assert [t.id for t in made(1)] == [t.id for t in made(2) if '-c0-' in t.id]
   assert made(2) == made(2) != made(2, seed=6)
   assert made(0) == ()
+
+
+def test_a_parent_of_another_split_is_refused():
+  held_out = specs.split(INGEST.tools, 0, INGEST.splits).test
+  for kind in ('single', 'irrelevance'):
+    with pytest.raises(ValueError, match='not among the tools that may be planned with'):
+      companions(plan(held_out, {'single': 1}, 3, split='train'), TOOLS, 2, 5, {kind: 1}, split='train')

@@ -60,3 +60,7 @@ def test_a_stopped_training_ends_like_an_undisturbed_one(tmp_path, monkeypatch):
     np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(a, c)
   assert facts['told'] == again['told'] == once_more['told']
+
+  monkeypatch.setattr(pretrain_tiny, 'COURSES', SHORT[:1])
+  with pytest.raises(ValueError, match='other courses'):
+    pretrain_tiny.train(TOKENIZER, tmp_path / 'stopped')
