@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from inftool_jax.errors import InftoolError
 from inftool_jax.loop import exporting
@@ -28,6 +28,8 @@ SHARD_GB = flags.DEFINE_float('shard_gb', huggingface.SHARD_BYTES / 1e9, 'larges
 def main(argv: list[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f'unknown argument {argv[1]!r}')
+  if not flags.FLAGS['verbosity'].present:
+    logging.set_verbosity(logging.WARNING)  # the checkpoint library tells every step of its own at INFO
   try:
     stage = exporting.write_stage(Path(WORKDIR.value), STAGE.value, Path(OUT.value), DTYPE.value, int(SHARD_GB.value * 1e9))
   except InftoolError as e:
