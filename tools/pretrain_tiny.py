@@ -31,7 +31,7 @@ from inftool_jax.chat import vocabulary
 from inftool_jax.models import attention, decoder, huggingface
 from inftool_jax.models.config import DecoderConfig
 from inftool_jax.training import logprobs, optimizer
-from tools import tiny_corpus, tiny_rows, tiny_start
+from tools import tiny_corpus, tiny_rows, tiny_start, tiny_words
 from tools.tiny_rows import Rows
 
 OUT = flags.DEFINE_string('out', None, 'folder to write the Hugging Face checkpoint to', required=True)
@@ -84,7 +84,7 @@ def tokenizer_texts(seed: int = 0, samples: int = 12_000) -> list[str]:
   """What the byte-level BPE is trained on: the corpus' own text."""
   corpus = tiny_corpus.Corpus(seed)
   texts = [''.join(t for t, _ in corpus.draw(TOKENIZER_MIX)[1]) for _ in range(samples)]
-  return texts + [tiny_corpus.english_text(), *(' '.join(tiny_corpus.EVERYDAY.split()) for _ in range(60))]
+  return texts + [tiny_words.english_text(), *(' '.join(tiny_words.EVERYDAY.split()) for _ in range(60))]
 
 
 def loss_fn(params, rows: Rows):
@@ -135,7 +135,7 @@ def train(tokenizer_file: pathlib.Path, state_file: pathlib.Path) -> tuple[decod
 
 def fingerprint(tokenizer_file: pathlib.Path) -> str:
   """Of all that the result depends on."""
-  sources = (pathlib.Path(module.__file__).read_bytes() for module in (tiny_corpus, tiny_rows, tiny_start))
+  sources = (pathlib.Path(module.__file__).read_bytes() for module in (tiny_corpus, tiny_rows, tiny_start, tiny_words))
   return hashlib.sha256(b''.join((tokenizer_file.read_bytes(), repr((COURSES, CONFIG)).encode(), *sources))).hexdigest()
 
 

@@ -8,79 +8,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import pydoc_data.topics
 import random
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from tools import tiny_words
+
 # A document is a list of (text, loss weight) pieces.
 Document = list[tuple[str, float]]
-
-ONSETS = 'b c d f g h j k l m n p r s t v w z br ch cl cr dr fl gl gr pl pr sh sk sl sp st th tr'.split()
-VOWELS = 'a e i o u ai ea ee io oa ou'.split()
-CODAS = ['', '', '', 'n', 'r', 'l', 's', 't', 'm', 'nd', 'rk', 'st', 'x', 'th']
-EVERYDAY = '''
-able about above account across act add address age agree air allow alone already always amount animal answer apple apply april
-area arm arrive art ask august available average away baby back bad bag ball band bank bar base basic bath battery beach bean bed
-begin below best better bike bill bird black blood blue board boat body bone book born both bottle bottom box branch bread break
-bridge bring brother brown budget build burn bus business busy butter button buy cake call camera camp cancel capacity car card
-care carry case cat catch cause center century certain chair chance change charge cheap check cheese child choose church circle
-city clean clear climb clock close cloth cloud club coast coat coffee cold collect color come common company complete confirm
-contact cook cool copper copy corner cost cotton count country couple course cover cream create credit crop cross crowd cup
-current curve customer cut cycle daily dance dark date daughter day dead deal dear december decide deep degree delete deliver
-depth design desk detail develop device dinner direct distance doctor dog dollar door double down draft draw dress drink drive
-drop dry due during dust duty each ear early earth east easy eat edge egg eight either eleven email empty end energy engine enjoy
-enough enter equal estimate even evening event ever every exact exam except expect extra eye face fact fail fair fall family
-famous far farm fast father february fee feed feel few field fight fill film final find fine finger finish fire firm first fish
-five fix flat flight floor flower fly follow food foot force foreign forest forget form forward four free fresh friday friend
-front fruit fuel full fun game garden gas general get gift girl give glad glass goal gold good grand grass gray great green ground
-group grow guest guide hair half hall hand happy hard hat have head health hear heart heat heavy height help high hill history
-hold hole holiday home hope horse hospital hot hotel hour house how human hundred hurry ice idea inch income increase inside
-insurance interest invite iron island issue item january job join july jump june just keep key kind king kitchen knee know label
-lady lake land language large last late later laugh law lead learn leave left leg length lesson letter level library life light
-like limit line link lip liquid little live local long look lose loss lot loud love low lunch machine magazine mail main make
-manager many map march mark market matter may meal mean measure meat medical meet meeting member message metal meter middle mile
-milk million mind minute mirror miss model modern monday money month moon more morning most mother mountain mouth move movie much
-music nail name narrow nation nature near neck need never new news next nice night nine noise none noon north nose note nothing
-notice november now number october off offer office often oil old once one open order orange other our out over owner page paint
-pair paper parent park part party pass past path patient pay payment peace pen people percent person phone photo pick picture
-piece pink place plan plane plant plate play please point police pool poor popular port position post pound power prepare present
-press pretty price print private prize problem produce product profile profit project protect provide public pull purple push put
-quality quantity quarter queen question quick quiet quite radio rain raise range rate reach read ready real reason receive record
-red refund region register remember remove rent repair repeat reply report request rest result return rice rich ride right ring
-river road rock roll roof room root rose round route row rule run safe sale salt same sand saturday save scale schedule school
-science score sea search season seat second see seed sell send september serve service set seven shade shape share sharp ship
-shirt shoe shop short show shut sick side sign silver simple since sing sister size skin sky sleep slow small smell smile smoke
-smooth snow social soft soil solid some son song soon sound soup south space speak special speed spell spend sport spot spring
-square staff stage stand star start state station stay steel step stock stone stop store storm story street strong student study
-style subject sugar summer sun sunday supply sure surface sweet swim system table take talk tall task taste tax tea teach team
-temperature ten test thank thick thin thing think third thirty thousand three throw thursday ticket time tire title today together
-tomorrow tonight tool top total touch tour town track trade train transfer travel treat tree trip truck true trust try tuesday
-turn twelve twenty two under unit until update upper use user usual valley vehicle very view village visit voice wait walk wall
-want warm wash watch water wave way weak wear weather website wednesday week weight welcome well west wet wheel white wide width
-wife wild wind window wine winter wish woman wonder wood word work world worry write wrong yard year yellow yes yesterday yet
-young zero zone
-'''
-IDENTIFIER = 'abcdefghijklmnopqrstuvwxyz234567'
-
-
-def english_text() -> str:
-  """The Python reference's help topics, which every Python installation carries."""
-  return '\n'.join(pydoc_data.topics.topics[k] for k in sorted(pydoc_data.topics.topics))
-
-
-def english_words(limit: int = 3000) -> list[str]:
-  counts = Counter(re.findall(r'\b[a-z]{3,11}\b', english_text().lower()))
-  return [w for w, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:limit]]
-
 
 ALONE = ('{v}', 'at {v}', 'to {v}', 'with {v}', 'on {v}', 'from {v}', 'for {v}', 'as {v}', 'by {v}', 'in {v}', '({v})')
 BESIDE_KEY = (
   '{k} {v}', '{v} as {k}', '{k} is {v}', '{k}: {v}', 'has {k} {v}', '{k} now {v}', 'a {k} of {v}', 'the {k} {v}', '{v} {k}', '{k} = {v}',
 )  # fmt: skip
-SMALL = 'the a an my our your this that it me us you i we for to of in on with and please can will want need some all no more'.split()
 SCHEMAS = {
   'word': {'type': 'string'}, 'text': {'type': 'string'}, 'integer': {'type': 'integer'}, 'number': {'type': 'number'},
   'date': {'type': 'string', 'format': 'date'}, 'time': {'type': 'string', 'format': 'time'}, 'code': {'type': 'string'},
@@ -125,15 +66,19 @@ class Corpus:
   def __init__(self, seed: int, words: Sequence[str] = ()):
     self.rng = random.Random(seed)
     self.invents = not words
-    self.words = list(words) or english_words(1200) + EVERYDAY.split()
-    text = english_text()
+    self.words = list(words) or tiny_words.english_words(1200) + tiny_words.EVERYDAY.split()
+    text = tiny_words.english_text()
     self.paragraphs = [p for p in re.split(r'\n\s*\n', text) if 80 < len(p) < 900]
 
   # -- words and values ------------------------------------------------------------------------------------------
 
   def pseudo(self, low: int = 1, high: int = 3) -> str:
+    """A made-up word of so many syllables."""
+    return ''.join(self._syllable() for _ in range(self.rng.randint(low, high)))
+
+  def _syllable(self) -> str:
     r = self.rng
-    return ''.join(r.choice(ONSETS) + r.choice(VOWELS) + (r.choice(CODAS) if r.random() < 0.5 else '') for _ in range(r.randint(low, high)))
+    return r.choice(tiny_words.ONSETS) + r.choice(tiny_words.VOWELS) + (r.choice(tiny_words.CODAS) if r.random() < 0.5 else '')
 
   def word(self) -> str:
     return self.pseudo() if self.invents and self.rng.random() < 0.4 else self.rng.choice(self.words)
@@ -177,7 +122,7 @@ class Corpus:
     if kind == 'email':
       return f'{self.pseudo()}@{self.pseudo()}.{r.choice(("net", "org", "com", "io"))}'
     if kind == 'code':
-      return f'{self.pseudo(1, 1)[:3]}_{"".join(r.choice(IDENTIFIER) for _ in range(6))}'
+      return f'{self.pseudo(1, 1)[:3]}_{"".join(r.choice(tiny_words.IDENTIFIER) for _ in range(6))}'
     if kind == 'boolean':
       return r.random() < 0.5
     raise ValueError(kind)
@@ -350,7 +295,7 @@ class Corpus:
       said = [word]
       if around:
         said += [w for w in line[1:] if w != word and r.random() < 0.3]
-        other = [r.choice(SMALL) for _ in range(r.randint(0, around))]
+        other = [r.choice(tiny_words.SMALL) for _ in range(r.randint(0, around))]
         other += [plain(self.typed_value(r.choice(self.KINDS))) for _ in range(r.randint(0, around) // 4)]
         said += [text for text in other if not listed & set(text.lower().split())]
         r.shuffle(said)
@@ -378,7 +323,7 @@ class Corpus:
       values = {k: self.pseudo() if kind == 'pseudo' else self.typed_value(kind) for k, kind in card.kinds.items()}
       said = [f'{k} {v}' if len(values) > 1 or r.random() < 0.5 else str(v) for k, v in values.items()]
       meant = self.meant(card, cards)
-      note = [*(r.choice(SMALL) for _ in range(r.choice((0, 0, 1, 2)))), *meant, *r.sample(said, len(said))]
+      note = [*(r.choice(tiny_words.SMALL) for _ in range(r.choice((0, 0, 1, 2)))), *meant, *r.sample(said, len(said))]
       pieces += [(' '.join(note) + '\n', 0.0), (card.name, 3.0), (f' {", ".join(f"{k}: {v}" for k, v in values.items())}\n', 1.0)]
     return pieces
 
@@ -529,8 +474,8 @@ class Corpus:
     r = self.rng
     said = [self.inflected(w) for w in self.meant(blank, listed)]
     if r.random() < 0.6:
-      said = [w for word in said for w in ((r.choice(SMALL), word) if r.random() < 0.4 else (word,))]
-    return [*(r.choice((*SMALL, self.word())) for _ in range(r.choice((0, 0, 1, 2, 3)))), *said]
+      said = [w for word in said for w in ((r.choice(tiny_words.SMALL), word) if r.random() < 0.4 else (word,))]
+    return [*(r.choice((*tiny_words.SMALL, self.word())) for _ in range(r.choice((0, 0, 1, 2, 3)))), *said]
 
   def meant(self, blank: Blank, listed: list[Blank]) -> list[str]:
     """Words of this form's name and text, more of them than any other form has; all of its name where that takes all."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from tokenizers import Tokenizer
 
-from tools import tiny_corpus
+from tools import tiny_corpus, tiny_words
 
 CONTEXT = 0.03  # weight of the loss on what the text does not determine
 LEAST = 16  # columns at the end of a row that are not worth another document
@@ -32,7 +32,7 @@ class Drawer:
     self._seed = seed
     self._tokenizer = Tokenizer.from_file(tokenizer_file)
     self._mix, self._rows, self._length = mix, rows, length
-    words = [w for w in tiny_corpus.EVERYDAY.split() if len(self._tokenizer.encode(w).ids) == 1] if short else ()
+    words = [w for w in tiny_words.EVERYDAY.split() if len(self._tokenizer.encode(w).ids) == 1] if short else ()
     self._corpus = tiny_corpus.Corpus(0, words)
 
   def draw(self, step: int) -> Rows:

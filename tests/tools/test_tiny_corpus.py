@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tools import tiny_corpus
+from tools import tiny_corpus, tiny_words
 
 KINDS = (
   'cards', 'desk', 'documents', 'english', 'extraction', 'forms', 'hints', 'lookup', 'repeats', 'roll', 'selection', 'table',
@@ -22,7 +22,7 @@ def test_a_seed_draws_the_same_document_of_every_kind(kind):
 @pytest.mark.parametrize('kind', ('table', 'hints'))
 @pytest.mark.parametrize('seed', range(100))
 def test_a_line_is_asked_for_by_a_word_of_it_and_answered_by_its_first(kind, seed):
-  pieces = getattr(tiny_corpus.Corpus(seed, tiny_corpus.EVERYDAY.split()), kind)()
+  pieces = getattr(tiny_corpus.Corpus(seed, tiny_words.EVERYDAY.split()), kind)()
   start = next(i for i, (_, weight) in enumerate(pieces) if weight) - 1  # the first question
   lines: list[list[str]] = [[]]
   for text, _ in pieces[:start]:
