@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import math
@@ -67,10 +68,13 @@ def train(
     say(f'  {stage}: {len(trajectories) - len(fitting)} trajectories are longer than --config.sft.row_length and are left out')
   if not fitting:
     raise ConfigError(f'{stage}: there is nothing to train on; raise --config.synthesis.per_kind or --config.sft.row_length')
-  batches = ahead(_batches(context, stage, fitting, tasks, settings, first))
   progress = Progress(stage, 'steps', settings.steps, time.monotonic(), first)
   board = context.folder('tensorboard') / stage
-  with checkpoint.Checkpointer(folder / policy.CHECKPOINTS, keep=1) as saver, Scalars(board, first) as scalars:
+  with (
+    checkpoint.Checkpointer(folder / policy.CHECKPOINTS, keep=1) as saver,
+    Scalars(board, first) as scalars,
+    contextlib.closing(ahead(_batches(context, stage, fitting, tasks, settings, first))) as batches,
+  ):
     for n, packed in zip(range(first, settings.steps), batches):
       batch = batching.batch(packed, settings.rows, settings.micro_batches)
       state, metrics = program(state, batch)

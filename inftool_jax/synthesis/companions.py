@@ -1,6 +1,6 @@
 """Companions: more tasks over exactly the tools that a task offers, so that training reads a tool block once for all of them.
 
-Nine tenths of a conversation's tokens are the tools it offers. Conversations that offer the same ones are packed behind one
+Half of a conversation's tokens are the tools it offers (tiny preset). Conversations that offer the same ones are packed behind one
 copy of them (`data.prefix`), and what they differ in is just what is to be learned: which of these tools a request means.
 """
 

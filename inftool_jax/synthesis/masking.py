@@ -35,13 +35,14 @@ def mask(texts: Sequence[str], tasks: Sequence[Task], vocabulary: Sequence[str],
 
   Args:
     texts: prompts, turns and results in order; what is split apart here stays apart.
-    tasks: those that were played; several when they offer the same tools, which get the same new names in all of them.
+    tasks: those that were played; several when they offer the same tools, which get the same new names in all of them. The more
+      there are, the fewer words may be replaced in every one.
     vocabulary: words to put in the place of others, beside made-up ones.
     seed: of the choice.
   """
   rng = seeds.rng(seed, 'mask', tasks[0].id)
-  allowed = [set(candidates(task)) for task in tasks]
-  chosen = [w for w in candidates(tasks[0]) if all(w in words for words in allowed) and rng.random() < SHARE]
+  allowed = set.intersection(*(set(candidates(task)) for task in tasks))
+  chosen = [w for w in candidates(tasks[0]) if w in allowed and rng.random() < SHARE]
   taken = set(_words(texts))
   table: dict[str, str] = {}
   for word in chosen:
