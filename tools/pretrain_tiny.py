@@ -214,10 +214,8 @@ def card(facts: dict) -> str:
   return CARD.format(**facts, **vars(CONFIG), parameters=CONFIG.parameters, minutes=facts['seconds'] / 60)
 
 
-def main(argv: list[str]) -> None:
-  if len(argv) > 1:
-    raise app.UsageError(f'unknown argument {argv[1]!r}')
-  out = pathlib.Path(OUT.value)
+def make(out: pathlib.Path) -> dict:
+  """Trains, or goes on, and replaces the files in `out`; returns the facts of its card."""
   work = out.with_name(f'{out.name}.partial')
   vocabulary.save_tokenizer(tokenizer_texts(), CONFIG.vocab, work)
   tokenizer_file, state_file = work / 'tokenizer.json', work / 'state'
@@ -228,12 +226,19 @@ def main(argv: list[str]) -> None:
   ends = {'eos_token_id': [eos], 'pad_token_id': pad, 'do_sample': True}
   (work / 'generation_config.json').write_text(json.dumps(ends, indent=2) + '\n')
   (work / 'README.md').write_text(card(facts))
-  state_file.unlink()
   out.mkdir(parents=True, exist_ok=True)
-  for file in work.iterdir():
-    file.replace(out / file.name)
+  for file in sorted(work.iterdir()):
+    if file != state_file:  # the last to go: stopped here, the same command moves the rest
+      file.replace(out / file.name)
+  state_file.unlink()
   work.rmdir()
-  print(json.dumps(facts))
+  return facts
+
+
+def main(argv: list[str]) -> None:
+  if len(argv) > 1:
+    raise app.UsageError(f'unknown argument {argv[1]!r}')
+  print(json.dumps(make(pathlib.Path(OUT.value))))
 
 
 if __name__ == '__main__':

@@ -367,10 +367,7 @@ class Corpus:
         answer += [(f'{{"{name_key}": "', 1.0), (b.name, 3.0), (f'", "{values_key}": {json.dumps(values)}}}', 1.0)]
       rounds.append((self.sentence(note), answer))
       if asked:
-        keys = self.keys(r.randint(1, 4))
-        keys.insert(r.randint(0, len(keys)), asked)
-        record, _ = self.record(keys)
-        rounds.append((json.dumps(record), say.format(k=asked.replace('_', ' '), v=plain(record[asked]))))
+        rounds.append(self.found(asked, say, 4))
     return self.chat(head + '\n'.join(lines) + foot, rounds)
 
   def desk(self) -> Document:
@@ -423,11 +420,15 @@ class Corpus:
         text += r.choice(('. {k}?', '; I need {k}', ', then say {k}', '. Look up {k}.', ' and the {k}')).format(k=asked.replace('_', ' '))
       rounds.append((self.sentence(text), answer))
       if asked:
-        keys = self.keys(r.randint(1, 5))
-        keys.insert(r.randint(0, len(keys)), asked)
-        record, _ = self.record(keys)
-        rounds.append((json.dumps(record), say.format(k=asked.replace('_', ' '), v=plain(record[asked]))))
+        rounds.append(self.found(asked, say, 5))
     return self.chat('\n'.join(lines) + foot, rounds)
+
+  def found(self, asked: str, say: str, most: int) -> tuple[str, str]:
+    """A record with the key that was asked for among up to `most` others, and what is said of it."""
+    keys = self.keys(self.rng.randint(1, most))
+    keys.insert(self.rng.randint(0, len(keys)), asked)
+    record, _ = self.record(keys)
+    return json.dumps(record), say.format(k=asked.replace('_', ' '), v=plain(record[asked]))
 
   def value(self, blank: Blank, key: str):
     return self.rng.choice(blank.schemas[key]['enum']) if 'enum' in blank.schemas[key] else self.typed_value(blank.kinds[key])

@@ -1,10 +1,15 @@
 """The base's training: rows that keep documents apart, and nothing lost on a stop."""
 
+import functools
+
 import numpy as np
 import pytest
 from jax.tree_util import tree_leaves
 
+from inftool_jax.chat.tokenizer import ChatTokenizer
 from inftool_jax.loop.context import SHIPPED
+from inftool_jax.models import config as decoder_config
+from inftool_jax.models import huggingface
 from tools import pretrain_tiny, tiny_rows
 
 TOKENIZER = SHIPPED / 'tokenizer.json'
@@ -64,3 +69,33 @@ def test_a_stopped_training_ends_like_an_undisturbed_one(tmp_path, monkeypatch):
   monkeypatch.setattr(pretrain_tiny, 'COURSES', SHORT[:1])
   with pytest.raises(ValueError, match='other courses'):
     pretrain_tiny.train(TOKENIZER, tmp_path / 'stopped')
+
+
+def test_it_replaces_a_folder_only_when_all_is_done(tmp_path, monkeypatch):
+  monkeypatch.setattr(pretrain_tiny, 'COURSES', SHORT)
+  monkeypatch.setattr(pretrain_tiny, 'tokenizer_texts', functools.partial(pretrain_tiny.tokenizer_texts, samples=300))
+  out = tmp_path / 'base'
+  out.mkdir()
+  (out / 'tokenizer.json').write_text('of the base before')
+  made, trained = pretrain_tiny.batches, []
+
+  def stopped(*args):
+    for rows in made(*args):
+      if len(trained) == 6:
+        raise KeyboardInterrupt
+      trained.append(rows)
+      yield rows
+
+  monkeypatch.setattr(pretrain_tiny, 'batches', stopped)
+  with pytest.raises(KeyboardInterrupt):
+    pretrain_tiny.make(out)
+  assert [f.name for f in out.iterdir()] == ['tokenizer.json'] and (out / 'tokenizer.json').read_text() == 'of the base before'
+  monkeypatch.setattr(pretrain_tiny, 'batches', made)
+  pretrain_tiny.make(out)
+
+  assert not out.with_name('base.partial').exists() and not (out / 'state').exists()
+  shape = decoder_config.from_huggingface(out)
+  tokenizer = ChatTokenizer.load(out)
+  assert tokenizer.vocab_size <= shape.vocab == pretrain_tiny.CONFIG.vocab
+  assert tree_leaves(huggingface.load(out, shape))[0].shape
+  assert f'{4 * 64 + 5 * 64:,} tokens in 9 updates' in (out / 'README.md').read_text()
