@@ -4,9 +4,7 @@
   python -m inftool_jax.main --config=configs/round.py:smoke      # every stage, too short to learn
   python -m inftool_jax.main --config=configs/round.py:qwen2_5_0_5b --config.model.path=DIR    # Qwen2.5-0.5B-Instruct, one GPU
 
-qwen2_5_0_5b is sized for one accelerator of 80 GB, and no run of it has been measured. DIR is the folder of the checkpoint. Calculated:
-parameters, optimizer and temporaries of an update 26 GB (XLA's own account of the compiled program, CPU backend, float32; 142 GB
-without model.remat), KV cache 14 GB, copies of the parameters 4 GB.
+qwen2_5_0_5b is sized for one accelerator of 80 GB by calculation; no run of it has been measured. DIR is the folder of the checkpoint.
 
 Every value can be changed on the command line, as in --config.rounds.steps=40 --config.specs.paths="('my/specs',)".
 """
