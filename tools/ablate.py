@@ -12,12 +12,14 @@ import pathlib
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 
 from absl import app, flags
 
 from inftool_jax.data import manifest, store
 from inftool_jax.evaluation import statistics
 from inftool_jax.evaluation.statistics import Scored
+from inftool_jax.report import tables
 from inftool_jax.settings import ARMS
 
 OUT = flags.DEFINE_string('out', 'runs/ablations', 'folder of the runs and the table')
@@ -61,7 +63,7 @@ def compare(out: pathlib.Path) -> tuple[str, dict]:
   runs = {arm: {s: out / f'seed_{s}' / arm for s in seeds} for arm in ARM.value}
   last = {arm: {s: _scored(path, _last_stage(path)) for s, path in of.items()} for arm, of in runs.items()}
   first = {s: _scored(out / f'seed_{s}' / 'sft', 'evaluation_sft') for s in seeds}
-  figures: dict = {'sft': _mean(first)}
+  figures: dict = {'sft': {'success': _mean(first)}}
   rows = [f'| sft | {100 * _mean(first):.1f} | | | | | |']
   for arm in ARM.value:
     against = statistics.paired_difference(last[BASELINE.value], last[arm], seed=0) if arm != BASELINE.value else None
@@ -75,7 +77,28 @@ def compare(out: pathlib.Path) -> tuple[str, dict]:
       f'{budget["conversations"]:,} | {budget["sampled tokens"]:,} |'
     )
   head = f'| arm | success, % | over sft | over {BASELINE.value} | updates | conversations | sampled tokens |\n{"|---" * 7}|\n'
-  return head + '\n'.join(rows) + '\n', figures
+  parts = {name: _parts(scored) for name, scored in {'sft': first, **last}.items()}
+  for name, shares in parts.items():
+    figures[name]['parts'] = shares
+  return head + '\n'.join(rows) + '\n\n' + _parts_table(parts), figures
+
+
+def _parts(by_seed: Mapping[int, Sequence[Scored]]) -> dict[str, float]:
+  """Success by kind; and, as a mean over kinds, by who wrote the request and by how its arguments are voiced. Means over seeds."""
+  total: dict[str, list[float]] = {}
+  for scored in by_seed.values():
+    kinds = {kind: rate.share for kind, rate in statistics.success_by_kind(scored).items()}
+    groups = {**statistics.by_wording(scored), **statistics.by_naming(scored)}
+    for name, share in {**kinds, **{part: statistics.mean_over_kinds(rates) for part, rates in groups.items()}}.items():
+      total.setdefault(name, []).append(share)
+  return {name: sum(shares) / len(shares) for name, shares in total.items()}
+
+
+def _parts_table(parts: Mapping[str, Mapping[str, float]]) -> str:
+  columns = list(dict.fromkeys(column for shares in parts.values() for column in shares))
+  rows = [['arm', *map(tables.words, columns)], ['---'] * (1 + len(columns))]
+  rows += [[arm, *(tables.percent(shares[c]) if c in shares else '' for c in columns)] for arm, shares in parts.items()]
+  return ''.join(f'| {" | ".join(row)} |\n' for row in rows)
 
 
 def _last_stage(path: pathlib.Path) -> str:
@@ -93,7 +116,7 @@ def _mean(by_seed: dict[int, list[Scored]]) -> float:
 
 
 def _interval(d: statistics.Difference | None) -> str:
-  return '' if d is None else f'{100 * d.mean:+.1f} ({100 * d.low:+.1f} to {100 * d.high:+.1f})'
+  return '' if d is None else tables.points(d.mean, d.low, d.high)
 
 
 def _budget(paths: list[pathlib.Path]) -> dict[str, int]:

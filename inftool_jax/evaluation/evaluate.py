@@ -79,6 +79,12 @@ def rates(of: Evaluation) -> dict[str, model.Rate]:
   return with_mean(statistics.success_by_kind(of.scored))
 
 
+def apart(of: Evaluation) -> dict[str, dict[str, model.Rate]]:
+  """Part of the tasks -> its `rates`: generated and hand-written utterances; arguments named, in part, or not at all."""
+  parts = {**statistics.by_wording(of.scored), **statistics.by_naming(of.scored)}
+  return {name: with_mean(by_kind) for name, by_kind in parts.items() if by_kind}
+
+
 def with_mean(by_kind: Mapping[str, statistics.Rate]) -> dict[str, model.Rate]:
   """Rates as a report shows them, with the mean over kinds beside them; {} without kinds.
 

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 
 from inftool_jax import seeds, types
 from inftool_jax.data import manifest, store
-from inftool_jax.evaluation import evaluate, gaps, probe, suite
+from inftool_jax.evaluation import evaluate, gaps, probe, statistics, suite
 from inftool_jax.evaluation.statistics import Scored
 from inftool_jax.loop import playing, policy
 from inftool_jax.loop.context import Context
 from inftool_jax.loop.log import say
 from inftool_jax.models import decoder
-from inftool_jax.report.model import Rate
+from inftool_jax.report.model import Rate, Stage
 from inftool_jax.sampling.sampler import BatchedSampler
 from inftool_jax.servers.simulator import Simulator
 from inftool_jax.synthesis.plan import plan
@@ -73,6 +73,8 @@ def evaluate_policy(
   rates = folder / 'rates.json'
   manifest.write_bytes(rates, manifest.readable({
     'rates': types.to_json(evaluate.rates(result)),
+    'apart': types.to_json(evaluate.apart(result)),
+    'failed': statistics.failures(result.scored),
     'parse_failures': result.parse_failure_rate,
     'truncations': result.truncation_rate,
     'outcomes': dict(result.outcomes),
@@ -85,9 +87,15 @@ def evaluate_policy(
   return manifest.commit(folder, stage, files, {'conversations': len(tasks)}, inputs, time.monotonic() - started)
 
 
-def rates(context: Context, stage: str) -> dict[str, Rate]:
+def evaluated(context: Context, stage: str, done: manifest.StageManifest) -> Stage:
+  """A finished evaluation as the report shows it."""
   body = json.loads((context.folder(stage) / 'rates.json').read_text())
-  return {kind: types.from_json(Rate, rate) for kind, rate in body['rates'].items()}
+  apart = {part: _rates(kinds) for part, kinds in body['apart'].items()}
+  return Stage(stage, _rates(body['rates']), done.counts, done.wall_seconds, apart, body['failed'])
+
+
+def _rates(kinds: Mapping[str, types.JSON]) -> dict[str, Rate]:
+  return {kind: types.from_json(Rate, rate) for kind, rate in kinds.items()}
 
 
 def scored(context: Context, stage: str) -> list[Scored]:

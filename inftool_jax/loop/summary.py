@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 
 from inftool_jax import types
 from inftool_jax.data import manifest, store
 from inftool_jax.errors import StoreError
 from inftool_jax.evaluation import baselines as floors
-from inftool_jax.evaluation import gaps
+from inftool_jax.evaluation import gaps, statistics
 from inftool_jax.evaluation.suite import Suite
 from inftool_jax.loop import evaluating
 from inftool_jax.loop.context import Context
@@ -52,8 +53,13 @@ def _group(stage: str) -> str:
 
 def told(context: Context, stage: str, done: manifest.StageManifest) -> None:
   """The stage's summary line."""
-  rates = evaluating.rates(context, stage) if stage.startswith('evaluation_') else {}
-  say(tables.summary_line(Stage(stage, rates, done.counts, done.wall_seconds)))
+  say(tables.summary_line(_stage(context, stage, done)))
+
+
+def _stage(context: Context, name: str, done: manifest.StageManifest) -> Stage:
+  if name.startswith('evaluation_'):
+    return evaluating.evaluated(context, name, done)
+  return Stage(name, {}, done.counts, done.wall_seconds)
 
 
 def _results(context: Context, file: Suite | None) -> Results:
@@ -64,10 +70,11 @@ def _results(context: Context, file: Suite | None) -> Results:
     if done is None:
       continue
     of = name.removeprefix('evaluation_')
-    rates = evaluating.rates(context, name) if of != name else {}
-    counts = {'evaluated conversations': done.counts['conversations']} if rates else done.counts
+    stage = _stage(context, name, done)
+    counts = {'evaluated conversations': done.counts['conversations']} if stage.kinds else done.counts
     before = found.get(of, Stage(of, {}, {}, 0.0))
-    found[of] = Stage(of, rates, {**before.counts, **counts}, before.wall_seconds + done.wall_seconds)
+    seconds = before.wall_seconds + done.wall_seconds
+    found[of] = dataclasses.replace(stage, name=of, counts={**before.counts, **counts}, wall_seconds=seconds)
   return Results(file.hash if file else '', tuple(found.values()))
 
 
@@ -97,6 +104,22 @@ def show_table(context: Context) -> None:
   if any(stage.kinds for stage in found.stages):
     console.print()
     console.print(tables.stage_table(found))
+  if compared := _comparison(context):
+    say(compared)
+
+
+def _comparison(context: Context) -> str:
+  """The last evaluated round against SFT, task by task; '' if one of them is not there."""
+  names = [name for name in stages(context) if name.startswith('evaluation_') and manifest.find(context.folder(name))]
+  first = 'evaluation_sft'
+  if first not in names or names[-1] == first:
+    return ''
+  seed = context.settings.seed
+  scores = ({seed: evaluating.scored(context, name)} for name in (first, names[-1]))
+  difference = statistics.paired_difference(*scores, seed=0)
+  last = tables.words(names[-1].removeprefix('evaluation_'))
+  gain = tables.points(difference.mean, difference.low, difference.high)
+  return f'{last} over sft: {gain}; 95 % interval, paired by task, servers resampled, one seed'
 
 
 def _report(context: Context, all_results: Results) -> Report:
@@ -118,6 +141,7 @@ def _report(context: Context, all_results: Results) -> Report:
     budget=_budget(context),
     baselines=_baselines(context),
     diversity=_diversity(context),
+    comparison=_comparison(context),
     trajectories=_shown(context),
   )
 

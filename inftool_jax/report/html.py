@@ -36,6 +36,7 @@ def render(report: Report) -> str:
   )
   environment.filters |= {
     'words': tables.words,
+    'zip': zip,
     'percent': tables.percent,
     'interval': tables.interval,
     'duration': tables.duration,
@@ -49,8 +50,8 @@ def render(report: Report) -> str:
   return environment.get_template('report.html.j2').render(
     report=report,
     kinds=kinds,
-    sizes={k: max((s.kinds[k].n for s in report.results.stages if k in s.kinds), default=0) for k in kinds},
     evaluated=[s for s in report.results.stages if s.kinds],
+    failures=list(dict.fromkeys(term for s in reversed(report.results.stages) for term in s.failed)),
     headline=_headline(report),
     charts=[(chart, Markup(charts.svg(chart))) for chart in report.charts],  # our own SVG, its text escaped by matplotlib
     baseline_kinds=_baseline_kinds(report),

@@ -28,6 +28,8 @@ class Stage:
   kinds: Mapping[str, Rate]
   counts: Mapping[str, int]
   wall_seconds: float
+  apart: Mapping[str, Mapping[str, Rate]] = dataclasses.field(default_factory=dict)  # part of the tasks -> kind -> its rate
+  failed: Mapping[str, int] = dataclasses.field(default_factory=dict)  # first failed term -> units
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,4 +115,5 @@ class Report:
   budget: Table = Table((), ())
   baselines: tuple[Baseline, ...] = ()
   diversity: Table = Table((), ())
+  comparison: str = ''  # of the last stage with SFT, as a sentence
   trajectories: tuple[Shown, ...] = ()

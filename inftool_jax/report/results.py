@@ -2,6 +2,7 @@
 
 {"evaluation_hash": "...",
  "stages": {"sft": {"success": {"single": {"success": 0.5, "n": 40, "low": 0.35, "high": 0.65}, ...},
+                    "apart": {"hand_written": {"single": {...}, ...}, "unnamed": {...}, ...}, "failed": {"calls": 12, ...},
                     "counts": {"steps": 300, ...}, "wall_seconds": 81.2}, ...}}
 """
 
@@ -21,7 +22,13 @@ NAME = 'results.json'
 def write(workdir: Path, results: Results) -> Path:
   """Replaces `results.json` whole. Raises StoreError when it cannot be written; the old one is then as it was."""
   path = Path(workdir) / NAME
-  stages = {s.name: {'success': types.to_json(s.kinds), 'counts': dict(s.counts), 'wall_seconds': s.wall_seconds} for s in results.stages}
+  stages = {
+    s.name: {
+      'success': types.to_json(s.kinds), 'apart': types.to_json(s.apart), 'failed': dict(s.failed), 'counts': dict(s.counts),
+      'wall_seconds': s.wall_seconds,
+    }
+    for s in results.stages
+  }  # fmt: skip
   manifest.write_bytes(path, manifest.readable({'evaluation_hash': results.evaluation_hash, 'stages': stages}))
   return path
 
@@ -39,5 +46,9 @@ def read(workdir: Path) -> Results:
 
 
 def _stage(name: str, body: dict[str, types.JSON]) -> Stage:
-  kinds = {kind: types.from_json(Rate, rate) for kind, rate in body['success'].items()}
-  return Stage(name, kinds, body['counts'], body['wall_seconds'])
+  apart = {part: _rates(kinds) for part, kinds in body['apart'].items()}
+  return Stage(name, _rates(body['success']), body['counts'], body['wall_seconds'], apart, body['failed'])
+
+
+def _rates(kinds: dict[str, types.JSON]) -> dict[str, Rate]:
+  return {kind: types.from_json(Rate, rate) for kind, rate in kinds.items()}

@@ -32,6 +32,11 @@ def interval(rate: Rate) -> str:
   return f'{100 * rate.low:.0f}–{100 * rate.high:.0f}'
 
 
+def points(mean: float, low: float, high: float) -> str:
+  """A difference of shares: `+1.2 points (-0.4 to +2.9)`."""
+  return f'{100 * mean:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})'
+
+
 def duration(seconds: float) -> str:
   """`8.2 s`, `3 min 05 s`, `2 h 07 min`."""
   if seconds < 59.95:

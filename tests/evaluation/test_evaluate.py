@@ -49,6 +49,15 @@ def test_gold_solves_everything(few, tokenizer, splits):
   assert [s.task_id for s in result.scored] == [t.task_id for t in result.trajectories] == [t.id for t in few]
 
 
+def test_kinds_of_requests_are_told_apart(few, tokenizer, splits):
+  result = evaluated(few, tokenizer, splits.test, lambda task: Unreadable() if task.kind == 'single' else ScriptedAssistant(task, 0))
+  apart = evaluate.apart(result)
+  assert sum(rates['mean'].n for name, rates in apart.items() if name in ('generated', 'hand_written')) == 12
+  assert set(apart) & {'named', 'mixed', 'unnamed'}
+  for rates in apart.values():
+    assert {kind: r.success for kind, r in rates.items() if kind != 'mean'} == {k: float(k != 'single') for k in rates if k != 'mean'}
+
+
 def test_parse_failures_and_truncations_are_rates_of_conversations(few, tokenizer, splits):
   kinds = {'single': Unreadable, 'multiple': Endless}
   result = evaluated(few, tokenizer, splits.test, lambda task: kinds[task.kind]() if task.kind in kinds else ScriptedAssistant(task, 0))

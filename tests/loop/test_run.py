@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import pathlib
+import re
 import signal
 import time
 
@@ -47,6 +48,10 @@ def test_every_stage_is_done_and_tells_its_success_by_kind(finished_run):
     rates = results['stages'][stage]['success']
     assert set(rates) == {*KINDS, 'mean'}
     assert all(r['low'] <= r['success'] <= r['high'] for r in rates.values())
+    apart = results['stages'][stage]['apart']
+    assert sum(apart[part]['mean']['n'] for part in ('generated', 'hand_written')) == rates['mean']['n']
+    failed = sum(r['n'] * (1 - r['success']) for kind, r in rates.items() if kind != 'mean')
+    assert sum(results['stages'][stage]['failed'].values()) == round(failed)
 
 
 def test_the_first_verified_trajectory_the_table_and_the_report_are_shown(finished_run):
@@ -54,6 +59,7 @@ def test_the_first_verified_trajectory_the_table_and_the_report_are_shown(finish
   assert 'The first trajectory (verified)' in printed and '<tool_call>' in printed
   assert 'Success on the held-out tools' in printed
   assert 'report.html' in printed
+  assert re.search(r'round 2 over sft: [+-][\d.]+ points', printed)
   page = (finished_run / 'report.html').read_text()
   assert 'Success on held-out tools' in page and 'floor' in page
 

@@ -62,7 +62,11 @@ def test_all_sections_are_there_and_all_tags_are_closed(page: Page) -> None:
   assert sections == ['success', 'curves', 'gaps', 'budget', 'baselines', 'diversity', 'trajectories']
   assert [a['href'] for a in page.all('a')] == [f'#{s}' for s in sections]
   assert len(page.all('svg')) == 3
-  for words in ('missing parameter', '1,204,332', 'parcels & labels', 'parser floor', 'entropy of tools', '98.2 %', '9f2c9f2c'):
+  expected = (
+    'missing parameter', '1,204,332', 'parcels & labels', 'parser floor', 'entropy of tools', '98.2 %', '9f2c9f2c',
+    'hand written', 'no forbidden effect', 'round-2 over sft: +13.0 points',
+  )  # fmt: skip
+  for words in expected:
     assert words in page.text.replace('\u2009', ' ')
 
 
