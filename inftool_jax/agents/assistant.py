@@ -6,64 +6,55 @@ import json
 import re
 from collections.abc import Sequence
 
-from inftool_jax import seeds
 from inftool_jax.agents import paths
 from inftool_jax.agents.user import asked_fact
 from inftool_jax.types import JSON, Answer, Call, Fact, GoldCall, Message, Result, Task, View
 
-_QUESTIONS = ('Which {}?', 'What is the {}?', 'Which {} should I use?', 'Could you tell me the {}?')
-_REFUSALS = ('None of the tools can do this.', 'I have no tool for this.', 'Sorry, no tool here fits.')
-_DONE = ('Done.', 'That is done.', 'All done.')
-_ANSWERS = ('The {} is {}.', 'Its {} is {}.', 'Done, the {} is {}.')
+# One wording for each act. Which of several a script chose cannot be foreseen: to a policy that learns from it, such tokens are noise.
+_QUESTIONS = ('Which {}?', 'What is the {}?', 'Which {} should I use?')  # the first that the user understands
+_REFUSAL = 'I have no tool for this.'
+_DONE = 'Done.'
+_ANSWER = 'The {} is {}.'
 
 
 class ScriptedAssistant:
   """Asks for what is withheld, makes the gold calls step by step, and closes with the values that were asked for.
 
   Values that depend on earlier calls, and those of the answer, are read from the results of this conversation.
-  `seed` chooses among a few short wordings.
   """
 
-  def __init__(self, task: Task, seed: int) -> None:
+  def __init__(self, task: Task) -> None:
     self._task = task
-    self._seed = seed
     self._steps = _steps(task.gold)
 
   async def speak(self, view: View, seed: int) -> Message:
     """The next message. Raises LookupError if a result lacks a value that the gold solution takes from it."""
+    del seed  # nothing is left to chance
     turns = [m for m in view.messages if m.role == 'assistant']
     called = sum(bool(m.calls) for m in turns)
     if not self._steps:
-      return self._say(_REFUSALS, seed)
+      return Message('assistant', _REFUSAL)
     if self._task.scenario.withheld and len(turns) == called:  # nothing was asked yet
-      return self._ask(self._task.scenario.withheld[0], seed)
+      return self._ask(self._task.scenario.withheld[0])
     results = self._results(view.messages)
     if called < len(self._steps):
       return Message('assistant', calls=tuple(_filled(self._task.gold[i], results) for i in self._steps[called]))
-    return self._closing(results, seed)
+    return Message('assistant', self._closing(results))
 
-  def _ask(self, fact: Fact, seed: int) -> Message:
+  def _ask(self, fact: Fact) -> Message:
     # A parameter called `to` or `use` is not heard in every wording; one that the user understands is chosen.
     name = words(fact.parameter)
-    heard = [q for q in _QUESTIONS if asked_fact(q.format(name), self._task) == fact]
-    return self._say(heard or _QUESTIONS, seed, name)
+    questions = [q.format(name) for q in _QUESTIONS]
+    return Message('assistant', next((q for q in questions if asked_fact(q, self._task) == fact), questions[0]))
 
   def _results(self, messages: Sequence[Message]) -> dict[int, Result]:
     """Index of a gold call -> what came back for it."""
     replies = [m for m in messages if m.role == 'tool']
     return {i: r for step, reply in zip(self._steps, replies, strict=False) for i, r in zip(step, reply.results, strict=True)}
 
-  def _closing(self, results: dict[int, Result], seed: int) -> Message:
-    answers = self._task.answers
-    if not answers:
-      return self._say(_DONE, seed)
-    first, *others = [(words(paths.last_name(a.path)) or 'result', _text(_answer_value(a, results))) for a in answers]
-    sentences = [self._say(_ANSWERS, seed, *first).content, *(_ANSWERS[0].format(*other) for other in others)]
-    return Message('assistant', ' '.join(sentences))
-
-  def _say(self, variants: Sequence[str], seed: int, *values: str) -> Message:
-    wording = seeds.rng(self._seed, 'wording', self._task.id, seed).choice(variants)
-    return Message('assistant', wording.format(*values))
+  def _closing(self, results: dict[int, Result]) -> str:
+    said = (_ANSWER.format(words(paths.last_name(a.path)) or 'result', _text(_answer_value(a, results))) for a in self._task.answers)
+    return ' '.join(said) or _DONE
 
 
 def words(name: str) -> str:

@@ -22,7 +22,7 @@ def scripted(context: Context, split: str, seed: int) -> Play:
   server = context.simulators[split]
 
   async def one(task: Task, sample: int) -> Trajectory:
-    assistant = ScriptedAssistant(task, seed)
+    assistant = ScriptedAssistant(task)
     return await play(task, assistant, ScriptedUser(task), server, context.tokenizer, context.limits, sample, seed)
 
   return one

@@ -12,9 +12,9 @@ from inftool_jax.types import Answer, Fact, Message, Result, Tool, View
 from tests.support.chats import irrelevance, missing_parameter, multi_step, parallel, single
 
 
-def speak(task, *messages: Message, seed: int = 0) -> Message:
+def speak(task, *messages: Message) -> Message:
   view = View((Message('user', task.scenario.opening), *messages))
-  return asyncio.run(ScriptedAssistant(task, seed).speak(view, seed=1))
+  return asyncio.run(ScriptedAssistant(task).speak(view, seed=1))
 
 
 def results(*data) -> Message:
@@ -41,13 +41,12 @@ def test_a_result_without_the_value_is_an_error():
     speak(multi_step(), speak(multi_step()), results({'error': 'down'}))
 
 
-@pytest.mark.parametrize('seed', range(12))
-def test_asks_first_so_that_the_user_understands_then_calls(seed):
+def test_asks_first_so_that_the_user_understands_then_calls():
   task = missing_parameter()
-  question = speak(task, seed=seed)
+  question = speak(task)
   assert not question.calls
   assert asked_fact(question.content, task) == task.scenario.withheld[0]
-  assert speak(task, question, Message('user', 'It is ord_k3v7qd.'), seed=seed).calls == (task.gold[0].call,)
+  assert speak(task, question, Message('user', 'It is ord_k3v7qd.')).calls == (task.gold[0].call,)
 
 
 @pytest.mark.parametrize('parameter', ['to', 'use', 'dueDate', 'known'])
@@ -56,14 +55,12 @@ def test_asks_for_awkward_names_in_a_wording_that_is_heard(parameter):
   base = missing_parameter()
   scenario = dataclasses.replace(base.scenario, withheld=(Fact('get_order', parameter, 'x', 'x'),))
   task = dataclasses.replace(base, tools=(tool,), scenario=scenario)
-  for seed in range(8):
-    assert asked_fact(speak(task, seed=seed).content, task) == scenario.withheld[0]
+  assert asked_fact(speak(task).content, task) == scenario.withheld[0]
 
 
 def test_declines_without_a_call_or_a_question():
-  refusals = {speak(irrelevance(), seed=seed).content for seed in range(20)}
-  assert len(refusals) > 1
-  assert all(text and '?' not in text for text in refusals)
+  refusal = speak(irrelevance())
+  assert refusal.content and '?' not in refusal.content and not refusal.calls
 
 
 @pytest.mark.parametrize('value', ['open', 12.5, 7, True, None, [], ['a', 'b'], '2031-04-05', {'x': 1}, 'ord_k3v7qd'])
@@ -71,15 +68,14 @@ def test_answers_say_the_values_and_little_else(value):
   answers = (Answer(0, '$.dueDate', value), Answer(0, '$.lines[0].count', 3))
   task = dataclasses.replace(single(), answers=answers)
   reply = results({'dueDate': value, 'lines': [{'count': 3}], 'other': 'kept to itself'})
-  for seed in range(6):
-    closing = speak(task, speak(task), reply, seed=seed)
-    assert answered(closing.content, answers, reply.results), closing.content
-    assert 'kept' not in closing.content and 'due date' in closing.content
+  closing = speak(task, speak(task), reply)
+  assert answered(closing.content, answers, reply.results), closing.content
+  assert 'kept' not in closing.content and 'due date' in closing.content
 
 
 def test_a_task_without_answers_closes_with_a_word():
   task = dataclasses.replace(single(), answers=())
-  assert speak(task, speak(task), results({})).content in ('Done.', 'That is done.', 'All done.')
+  assert speak(task, speak(task), results({})).content == 'Done.'
 
 
 def test_words():

@@ -40,7 +40,7 @@ def few(held_out):
 
 
 def test_gold_solves_everything(few, tokenizer, splits):
-  result = evaluated(few, tokenizer, splits.test, lambda task: ScriptedAssistant(task, 0))
+  result = evaluated(few, tokenizer, splits.test, lambda task: ScriptedAssistant(task))
   rates = evaluate.rates(result)
   assert list(rates) == [*KINDS, 'mean']
   assert {kind: (r.success, r.n) for kind, r in rates.items()} == {**dict.fromkeys(KINDS, (1.0, 2)), 'mean': (1.0, 12)}
@@ -50,7 +50,7 @@ def test_gold_solves_everything(few, tokenizer, splits):
 
 
 def test_kinds_of_requests_are_told_apart(few, tokenizer, splits):
-  result = evaluated(few, tokenizer, splits.test, lambda task: Unreadable() if task.kind == 'single' else ScriptedAssistant(task, 0))
+  result = evaluated(few, tokenizer, splits.test, lambda task: Unreadable() if task.kind == 'single' else ScriptedAssistant(task))
   apart = evaluate.apart(result)
   assert sum(rates['mean'].n for name, rates in apart.items() if name in ('generated', 'hand_written')) == 12
   assert set(apart) & {'named', 'mixed', 'unnamed'}
@@ -60,7 +60,7 @@ def test_kinds_of_requests_are_told_apart(few, tokenizer, splits):
 
 def test_parse_failures_and_truncations_are_rates_of_conversations(few, tokenizer, splits):
   kinds = {'single': Unreadable, 'multiple': Endless}
-  result = evaluated(few, tokenizer, splits.test, lambda task: kinds[task.kind]() if task.kind in kinds else ScriptedAssistant(task, 0))
+  result = evaluated(few, tokenizer, splits.test, lambda task: kinds[task.kind]() if task.kind in kinds else ScriptedAssistant(task))
   assert result.parse_failure_rate == result.truncation_rate == pytest.approx(2 / len(few))
   assert result.outcomes == {'completed': len(few) - 4, 'policy_error': 2, 'truncated': 2}
   by_kind = {s.kind: s for s in result.scored}

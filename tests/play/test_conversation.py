@@ -57,7 +57,7 @@ def closing(task) -> str:
 @pytest.mark.parametrize('task', all_tasks(), ids=lambda t: t.id)
 @pytest.mark.parametrize('seed', range(4))
 def test_the_scripted_solution_succeeds(tokenizer, task, seed):
-  trajectory = run(task, ScriptedAssistant(task, seed), tokenizer, seed=seed)
+  trajectory = run(task, ScriptedAssistant(task), tokenizer, seed=seed)
   assert (trajectory.outcome, trajectory.note, trajectory.reward) == ('completed', '', 1.0)
   assert set(trajectory.gates.values()) == {1.0} and 'success' in trajectory.gates
   assert from_json(Trajectory, json.loads(json.dumps(to_json(trajectory)))).messages == trajectory.messages
@@ -65,7 +65,7 @@ def test_the_scripted_solution_succeeds(tokenizer, task, seed):
 
 @pytest.mark.parametrize('task', all_tasks(), ids=lambda t: t.id)
 def test_scripted_turns_are_trained_on_but_were_not_sampled(tokenizer, task):
-  trajectory = run(task, ScriptedAssistant(task, 0), tokenizer)
+  trajectory = run(task, ScriptedAssistant(task), tokenizer)
   own = [t for t, mask in zip(trajectory.tokens, trajectory.loss_mask, strict=True) if mask]
   assert own == [i for m in trajectory.messages if m.role == 'assistant' for i in tokenizer.encode_turn(m)]
   assert all(map(math.isnan, trajectory.logprobs))
@@ -165,11 +165,11 @@ def test_a_turn_without_end_is_truncated(tokenizer):
 
 def test_a_conversation_never_outgrows_its_limit(tokenizer):
   task = multi_step()
-  whole = run(task, ScriptedAssistant(task, 0), tokenizer)
+  whole = run(task, ScriptedAssistant(task), tokenizer)
   longest = max(len(tokenizer.encode_turn(m)) for m in whole.messages if m.role == 'assistant')
   outcomes = set()
   for room in range(longest, len(whole.tokens) + longest, 7):
-    trajectory = run(task, ScriptedAssistant(task, 0), tokenizer, limits=Limits(6, room, longest))
+    trajectory = run(task, ScriptedAssistant(task), tokenizer, limits=Limits(6, room, longest))
     outcomes.add(trajectory.outcome)
     assert len(trajectory.tokens) <= room
     assert trajectory.tokens == whole.tokens[:len(trajectory.tokens)]
@@ -177,7 +177,7 @@ def test_a_conversation_never_outgrows_its_limit(tokenizer):
 
 
 def test_a_scripted_turn_that_no_policy_could_say_is_truncated(tokenizer):
-  trajectory = run(single(), ScriptedAssistant(single(), 0), tokenizer, limits=Limits(6, 2048, 4))
+  trajectory = run(single(), ScriptedAssistant(single()), tokenizer, limits=Limits(6, 2048, 4))
   assert (trajectory.outcome, trajectory.turns) == ('truncated', 1)
 
 
@@ -244,7 +244,7 @@ def test_a_failing_sampler_does_not_count_against_the_policy(tokenizer):
 
 def test_an_unknown_reward_is_told(tokenizer):
   with pytest.raises(ConfigError, match='generous'):
-    run(single(), ScriptedAssistant(single(), 0), tokenizer, reward_name='generous')
+    run(single(), ScriptedAssistant(single()), tokenizer, reward_name='generous')
 
 
 # Seeds.
@@ -268,7 +268,7 @@ def test_samples_of_a_task_share_user_and_server_but_not_the_policys_seeds(token
   task = multi_step()
   seen = []
   for sample, seed in ((0, 1), (1, 1), (0, 2), (0, 1)):
-    agents = [Recording(a) for a in (ScriptedUser(task), OrderServer(), ScriptedAssistant(task, 0))]
+    agents = [Recording(a) for a in (ScriptedUser(task), OrderServer(), ScriptedAssistant(task))]
     asyncio.run(play(task, agents[2], agents[0], agents[1], tokenizer, LIMITS, sample, seed))
     seen.append([a.seeds for a in agents])
   users, servers, assistants = zip(*seen, strict=True)

@@ -26,7 +26,7 @@ def player(tokenizer, shuffle: int = 0, broken=lambda task, sample: None, gauge=
     if (error := broken(task, sample)) is not None:
       raise error
     try:
-      return await play(task, ScriptedAssistant(task, sample), ScriptedUser(task), OrderServer(), tokenizer, LIMITS, sample, 5)
+      return await play(task, ScriptedAssistant(task), ScriptedUser(task), OrderServer(), tokenizer, LIMITS, sample, 5)
     finally:
       if gauge is not None:
         gauge['now'] -= 1

@@ -23,7 +23,7 @@ def planned(request):
 
 def talk(task, simulator):
   """The scripted conversation of a task, and what it wrote."""
-  assistant, user = ScriptedAssistant(task, 1), ScriptedUser(task)
+  assistant, user = ScriptedAssistant(task), ScriptedUser(task)
   session = simulator.open(task.seed, task.initial_state)
   messages = [asyncio.run(user.speak(View(()), 0))]
   for _ in range(6):
