@@ -37,6 +37,7 @@ setup(
     'safetensors',
     'scikit-learn',
     'scipy',
+    'sentencepiece',
     'tensorboardX',
     'tokenizers',
     'transformers>=5',

@@ -39,7 +39,7 @@ class ChatTokenizer:
     stop_ids: all ids that end a sample, `end_of_turn` first.
     format: how the template writes tool calls.
     pad_id: the id to fill rows with.
-    vocab_size: number of ids, added tokens included; a model's embedding may have more rows.
+    vocab_size: one more than the largest id, added tokens included; a model's embedding may have more rows.
   """
 
   def __init__(self, hf: PreTrainedTokenizerBase, stop_ids: Iterable[int] = ()) -> None:
@@ -53,7 +53,7 @@ class ChatTokenizer:
     eos = [] if hf.eos_token_id is None else [int(hf.eos_token_id)]
     self.stop_ids: tuple[int, ...] = tuple(dict.fromkeys([*self._turn_ends, *eos, *stop_ids]))
     self.pad_id = int(hf.pad_token_id) if hf.pad_token_id is not None else self.stop_ids[-1]
-    self.vocab_size = len(hf)
+    self.vocab_size = 1 + max(hf.get_vocab().values())
     self._cached_prompt = functools.lru_cache(_CACHED_PROMPTS)(self._encode_prompt)
     self._cached_suffix = functools.lru_cache(_CACHED_SUFFIXES)(self._encode_suffix)
 
@@ -77,8 +77,11 @@ class ChatTokenizer:
       raise CheckpointError(f'the tokenizer in {folder} has no chat template: add chat_template to its tokenizer_config.json')
     import jinja2
 
+    further = _generation_stop_ids(folder)
+    if strange := [i for i in further if not 0 <= i < len(hf)]:
+      raise CheckpointError(f'{folder}: generation_config.json ends texts with token {strange[0]}, the tokenizer has {len(hf)}')
     try:
-      return cls(hf, _generation_stop_ids(folder))
+      return cls(hf, further)
     except jinja2.TemplateError as e:
       raise CheckpointError(f'the chat template in {folder} cannot be used: {e}') from e
 
@@ -102,7 +105,9 @@ class ChatTokenizer:
 
   def encode_text(self, text: str) -> list[int]:
     """Ids of `text` as it stands: no template, no token added."""
-    return self._hf.encode(text, add_special_tokens=False)  # templates write such tokens, a tokenizer's own would double
+    # Behind a control token, because SentencePiece puts a blank before a text that begins with none. Templates write special tokens
+    # themselves; the tokenizer's own would double them.
+    return self._hf.encode(self._end_text + text, add_special_tokens=False)[1:]
 
   def decode(self, ids: Sequence[int]) -> str:
     """The text of `ids`, special tokens spelled out; invalid UTF-8 becomes U+FFFD."""
