@@ -27,7 +27,7 @@ import optax
 from absl import app, flags
 from tokenizers import Tokenizer
 
-from inftool_jax.chat import vocabulary
+from inftool_jax.chat import template, vocabulary
 from inftool_jax.models import attention, decoder, huggingface
 from inftool_jax.models.config import DecoderConfig
 from inftool_jax.training import logprobs, optimizer
@@ -60,7 +60,7 @@ def _falling(rate: float) -> optimizer.OptimizerConfig:
   return dataclasses.replace(OPTIMIZER, learning_rate=rate, token_learning_rate=4e-3, schedule='linear')
 
 
-# Copying and finding the line that a word stands in, on short rows; then used for forms in JSON. The last two end with small rates.
+# Copying and finding the line that a word stands in, on short rows; then used for forms in JSON. The last four end with small rates.
 COURSES = (
   Course({'table': 0.25, 'hints': 0.3, 'repeats': 0.1, 'roll': 0.1, 'cards': 0.25}, 32, 128, 350, short=True),
   Course({'cards': 0.3, 'forms': 0.35, 'hints': 0.1, 'lookup': 0.1, 'repeats': 0.05, 'extraction': 0.1}, 10, 512, 600),
@@ -74,6 +74,16 @@ COURSES = (
   Course(
     {'desk': 0.55, 'cards': 0.15, 'hints': 0.04, 'lookup': 0.07, 'extraction': 0.13, 'documents': 0.03, 'repeats': 0.03},
     8, 640, 1000, optimizer=_falling(6e-3),
+  ),
+  Course(
+    {
+      'desk': 0.62, 'cards': 0.07, 'hints': 0.03, 'lookup': 0.08, 'extraction': 0.12, 'documents': 0.03, 'repeats': 0.02, 'selection': 0.03,
+    },
+    4, 896, 4000, optimizer=_falling(5e-3),
+  ),
+  Course(
+    {'desk': 0.68, 'cards': 0.03, 'lookup': 0.07, 'extraction': 0.12, 'documents': 0.03, 'repeats': 0.05, 'selection': 0.02},
+    4, 896, 1600, optimizer=_falling(4e-3),
   ),
 )  # fmt: skip
 # Of the text that the tokenizer is trained on.
@@ -221,7 +231,8 @@ def make(out: pathlib.Path) -> dict:
   tokenizer_file, state_file = work / 'tokenizer.json', work / 'state'
   params, facts = train(tokenizer_file, state_file)
   tokenizer = Tokenizer.from_file(str(tokenizer_file))
-  eos, pad = tokenizer.token_to_id('<|im_end|>'), tokenizer.token_to_id('<|endoftext|>')
+  eos, pad = tokenizer.token_to_id(template.IM_END), tokenizer.token_to_id(template.END_OF_TEXT)
+  params |= {'embed': tiny_start.unseen(params['embed'], [pad, *map(tokenizer.token_to_id, template.TAGS)], 0)}
   huggingface.save(work, params, CONFIG, eos=eos, pad=pad)
   ends = {'eos_token_id': [eos], 'pad_token_id': pad, 'do_sample': True}
   (work / 'generation_config.json').write_text(json.dumps(ends, indent=2) + '\n')

@@ -10,6 +10,7 @@ import dataclasses
 import json
 import random
 import re
+import string
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -25,7 +26,12 @@ BESIDE_KEY = (
 SCHEMAS = {
   'word': {'type': 'string'}, 'text': {'type': 'string'}, 'integer': {'type': 'integer'}, 'number': {'type': 'number'},
   'date': {'type': 'string', 'format': 'date'}, 'time': {'type': 'string', 'format': 'time'}, 'code': {'type': 'string'},
-  'email': {'type': 'string', 'format': 'email'},
+  'email': {'type': 'string', 'format': 'email'}, 'id': {'type': 'string'}, 'moment': {'type': 'string', 'format': 'date-time'},
+  'phone': {'type': 'string'}, 'path': {'type': 'string'}, 'label': {'type': 'string'},
+}  # fmt: skip
+# Kinds that a schema does not tell apart: a value without its key is told only where no other key of the form could take it.
+ALIKE = {
+  'text': 'string', 'code': 'string', 'id': 'string', 'phone': 'string', 'path': 'string', 'label': 'string', 'integer': 'number',
 }  # fmt: skip
 
 
@@ -60,12 +66,15 @@ class Style(NamedTuple):
 class Corpus:
   """Draws documents of every kind from one seeded generator; with `words`, these are all the words it knows.
 
+  Made-up words are syllables, and as often a few of `pieces`, if there are any: those of a tokenizer, so that each of them is read
+  and copied now and then.
   `rng` may be set anew: what is drawn next depends on it alone.
   """
 
-  def __init__(self, seed: int, words: Sequence[str] = ()):
+  def __init__(self, seed: int, words: Sequence[str] = (), pieces: Sequence[str] = ()):
     self.rng = random.Random(seed)
     self.invents = not words
+    self.pieces = list(pieces)
     self.words = list(words) or tiny_words.english_words(1200) + tiny_words.EVERYDAY.split()
     text = tiny_words.english_text()
     self.paragraphs = [p for p in re.split(r'\n\s*\n', text) if 80 < len(p) < 900]
@@ -78,14 +87,16 @@ class Corpus:
 
   def _syllable(self) -> str:
     r = self.rng
+    if self.pieces and r.random() < 0.5:
+      return r.choice(self.pieces)
     return r.choice(tiny_words.ONSETS) + r.choice(tiny_words.VOWELS) + (r.choice(tiny_words.CODAS) if r.random() < 0.5 else '')
 
   def word(self) -> str:
-    return self.pseudo() if self.invents and self.rng.random() < 0.4 else self.rng.choice(self.words)
+    return self.pseudo(1, 2) if self.invents and self.rng.random() < 0.35 else self.rng.choice(self.words)
 
   def inflected(self, word: str) -> str:
     """The word, or now and then its regular English plural, past or -ing form."""
-    ending = self.rng.choice(('ing', 'ing', 's', 'ed')) if self.invents and self.rng.random() < 0.3 else ''
+    ending = self.rng.choice(('ing', 'ing', 's', 'ed')) if self.invents and self.rng.random() < 0.15 else ''
     stem = word[:-1] if ending in ('ing', 'ed') and word.endswith('e') else word
     return stem + ending
 
@@ -103,7 +114,7 @@ class Corpus:
   def title(self) -> str:
     r = self.rng
     words = [self.pseudo(1, 3) if r.random() < 0.7 else r.choice(self.words) for _ in range(r.choice((1, 1, 2)))]
-    return ' '.join(w.capitalize() if r.random() < 0.75 else w for w in words)
+    return ' '.join(w.capitalize() for w in words)
 
   def typed_value(self, kind: str):
     r = self.rng
@@ -122,12 +133,26 @@ class Corpus:
     if kind == 'email':
       return f'{self.pseudo()}@{self.pseudo()}.{r.choice(("net", "org", "com", "io"))}'
     if kind == 'code':
-      return f'{self.pseudo(1, 1)[:3]}_{"".join(r.choice(tiny_words.IDENTIFIER) for _ in range(6))}'
+      return self.identifier(self.pseudo(1, 1))
+    if kind == 'moment':
+      return f'{self.typed_value("date")}T{self.typed_value("time")}:00Z'
+    if kind == 'phone':
+      return f'+{r.randint(1, 99)} {r.randint(100, 999)} {r.randint(1000, 9999)}'
+    if kind == 'path':
+      return f'/{self.pseudo()}/{self.pseudo()}.{r.choice(("txt", "csv", "png", "md"))}'
+    if kind == 'label':
+      return f'{"".join(r.choice(string.ascii_uppercase) for _ in range(r.randint(2, 3)))}{r.choice(("", r.randint(1, 999)))}'
     if kind == 'boolean':
       return r.random() < 0.5
     raise ValueError(kind)
 
-  KINDS = ('word', 'text', 'text', 'text', 'integer', 'integer', 'number', 'date', 'time', 'email', 'code', 'code', 'boolean')
+  def identifier(self, of: str) -> str:
+    return f'{of[:3]}_{"".join(self.rng.choice(tiny_words.IDENTIFIER) for _ in range(6))}'
+
+  KINDS = (
+    'word', 'word', 'text', 'text', 'text', 'text', 'integer', 'integer', 'integer', 'number', 'date', 'date', 'time', 'moment', 'email',
+    'code', 'code', 'phone', 'path', 'label', 'boolean',
+  )  # fmt: skip
 
   def record(self, keys: list[str]) -> tuple[dict[str, object], dict[str, str]]:
     kinds = {k: self.rng.choice(self.KINDS) for k in keys}
@@ -225,12 +250,12 @@ class Corpus:
         words = r.choice(words.split())
       if kinds[k] == 'text' and r.random() < 0.4:
         value = f'"{value}"'
-      alone = [o for o in told if kinds[o] == kinds[k]] == [k]
-      if alone and r.random() < 0.5:
+      alone = [o for o in kinds if ALIKE.get(kinds[o], kinds[o]) == ALIKE.get(kinds[k], kinds[k])] == [k]
+      if alone and r.random() < 0.6:
         parts.append(r.choice(ALONE).format(v=value))
       else:
         parts.append(r.choice(BESIDE_KEY).format(k=words, v=value))
-    filler = [self.word() for _ in range(r.randint(0, 5))]
+    filler = [r.choice(tiny_words.SMALL) for _ in range(r.choice((0, 0, 0, 1, 3)))]
     text = r.choice((', ', ' and ', ' ', '; ')).join(parts)
     return r.choice((f'{" ".join(filler)} {text}', f'{text} {" ".join(filler)}', text)).strip() or 'nothing'
 
@@ -331,7 +356,8 @@ class Corpus:
     """The text as it is, or as a sentence."""
     text = text.strip(' ,:.')
     if self.rng.random() < 0.6:
-      text = text[0].upper() + text[1:] + self.rng.choice(('', '.', '.', '?'))
+      first = text[0].upper() if text.split()[0].isalpha() else text[0]  # a value stays as it is
+      text = first + text[1:] + self.rng.choice(('', '.', '.', '?'))
     return text
 
   def forms(self) -> Document:
@@ -376,8 +402,8 @@ class Corpus:
     name_key, about_key = r.choice(('form', 'title', 'sheet', 'name')), r.choice(('description', 'about', 'text'))
     fields_key, values_key = r.choice(('fields', 'properties', 'keys')), r.choice(('values', 'filled', 'data'))
     before, after = r.choice((('', ''), ('<form>\n', '\n</form>'), ('[', ']'), ('> ', '')))
-    listed, (hidden,) = self.blanks(r.randint(2, 5)), self.blanks(1)
-    required = {b.name: [k for k in b.schemas if r.random() < 0.7] for b in (*listed, hidden)}
+    listed, hidden = self.blanks(r.randint(2, 4)), self.blanks(3)
+    required = {b.name: [k for k in b.schemas if r.random() < 0.7] for b in (*listed, *hidden)}
     lines = [
       json.dumps(
         {name_key: b.name, about_key: b.about, fields_key: b.schemas, **({'required': required[b.name]} if required[b.name] else {})}
@@ -388,14 +414,15 @@ class Corpus:
     nothing = r.choice(('nothing', 'none of these', 'no match', 'not there'))
     say = r.choice(('{v}', 'It says {v}.', '{k}: {v}', '{k} = {v}', 'There {k} is {v}.'))
     ask = r.choice(('{k}?', 'Tell me {k}.', 'What about {k}?', '{k} is not given.'))
+    foot += f'\n{ask.format(k="...")} / {nothing} / {say.format(k="...", v="...")}'
 
     def written(blank: Blank, values: dict[str, object]) -> Document:
       return [(f'{before}{{"{name_key}": "', 1.0), (blank.name, 3.0), (f'", "{values_key}": {json.dumps(values)}}}{after}', 1.0)]
 
     rounds: list[tuple[str, str | Document]] = []
-    for _ in range(r.randint(3, 6)):
+    for _ in range(r.randint(5, 9)):
       fate = r.random()
-      blank = hidden if fate < 0.18 else r.choice(listed)
+      blank = r.choice(hidden if fate < 0.18 else listed)
       told = [k for k in blank.kinds if k in required[blank.name] or r.random() < 0.6]
       if fate < 0.18:
         rounds.append((self.sentence(self.noted(blank, listed, told)[0]), [(nothing, 3.0)]))
@@ -405,7 +432,7 @@ class Corpus:
         note, values = self.noted(blank, listed, [k for k in told if k != left_out])
         value = self.value(blank, left_out)
         rounds.append((self.sentence(note), [(ask.format(k=left_out.replace('_', ' ')), 3.0)]))
-        reply = r.choice(('{v}', '{v}.', 'It is {v}.', 'Put {v}.')).format(v=plain(value))
+        reply = r.choice(('{v}', '{v}.', 'It is {v}.', 'Put {v}.', '"{v}"')).format(v=plain(value))
         rounds.append((reply, written(blank, {**values, left_out: value})))
         continue
       chosen = [blank, r.choice(listed)] if r.random() < 0.25 else [blank]
@@ -431,7 +458,9 @@ class Corpus:
     return json.dumps(record), say.format(k=asked.replace('_', ' '), v=plain(record[asked]))
 
   def value(self, blank: Blank, key: str):
-    return self.rng.choice(blank.schemas[key]['enum']) if 'enum' in blank.schemas[key] else self.typed_value(blank.kinds[key])
+    if 'enum' in blank.schemas[key]:
+      return self.rng.choice(blank.schemas[key]['enum'])
+    return self.identifier(key) if blank.kinds[key] == 'id' else self.typed_value(blank.kinds[key])
 
   def noted(self, blank: Blank, listed: list[Blank], told: list[str]) -> tuple[str, dict[str, object]]:
     """A note that means this form more than any other and gives these of its values."""
@@ -439,7 +468,7 @@ class Corpus:
     values = {k: self.value(blank, k) for k in told}
     said = self.named(blank, listed)
     text = self.note(told, blank.kinds, values) if told else ''
-    if text and r.random() < 0.25:
+    if text and r.random() < 0.1:
       middle = r.randint(1, len(said))
       return ' '.join((*said[:middle], text, *said[middle:])), values
     name = ' '.join(said)
@@ -453,15 +482,15 @@ class Corpus:
     while len(found) < count:
       words = list(dict.fromkeys(r.choice(stock) if r.random() < 0.6 else self.word() for _ in range(r.choice((2, 2, 3)))))
       size = r.choice((1, 1, 2, 2, 3, 4))
-      keys = [f'{words[-1]}_{r.choice(("id", "name", "code"))}' if r.random() < 0.3 else self.key() for _ in range(size)]
-      kinds = {k: r.choice(self.KINDS) for k in keys}
+      keys = [f'{words[-1]}_{r.choice(("id", "id", "name"))}' if r.random() < 0.35 else self.key() for _ in range(size)]
+      kinds = {k: 'id' if k.endswith('_id') else r.choice(self.KINDS) for k in keys}
       schemas: dict[str, dict[str, object]] = {k: dict(SCHEMAS.get(kind, {'type': 'boolean'})) for k, kind in kinds.items()}
       for k, kind in kinds.items():
         if kind == 'word':
           schemas[k]['enum'] = [self.word() for _ in range(r.randint(2, 4))]
         if r.random() < 0.15:
           schemas[k]['description'] = self.noise(2)
-      about = ' '.join([*words, *(self.word() for _ in range(r.randint(0, 4)))]) if r.random() < 0.8 else self.noise(4)
+      about = ' '.join([*words, *(self.word() for _ in range(r.randint(0, 4)))]) if r.random() < 0.85 else ' '.join(self.distinct(4))
       blank = Blank('_'.join(words), about, kinds, schemas)
       if not any(blank.within(other) or other.within(blank) for other in found.values()):  # each can be meant alone
         found[blank.name] = blank
@@ -476,7 +505,7 @@ class Corpus:
     said = [self.inflected(w) for w in self.meant(blank, listed)]
     if r.random() < 0.6:
       said = [w for word in said for w in ((r.choice(tiny_words.SMALL), word) if r.random() < 0.4 else (word,))]
-    return [*(r.choice((*tiny_words.SMALL, self.word())) for _ in range(r.choice((0, 0, 1, 2, 3)))), *said]
+    return [*(r.choice(tiny_words.SMALL) for _ in range(r.choice((0, 0, 1, 2, 3)))), *said]
 
   def meant(self, blank: Blank, listed: list[Blank]) -> list[str]:
     """Words of this form's name and text, more of them than any other form has; all of its name where that takes all."""

@@ -33,7 +33,7 @@ class Drawer:
     self._tokenizer = Tokenizer.from_file(tokenizer_file)
     self._mix, self._rows, self._length = mix, rows, length
     words = [w for w in tiny_words.EVERYDAY.split() if len(self._tokenizer.encode(w).ids) == 1] if short else ()
-    self._corpus = tiny_corpus.Corpus(0, words)
+    self._corpus = tiny_corpus.Corpus(0, words, letters(self._tokenizer))
 
   def draw(self, step: int) -> Rows:
     """The rows of one update; a document that a row ends in is cut."""
@@ -54,6 +54,11 @@ class Drawer:
         made.segments_BxT[b, here], made.positions_BxT[b, here] = segment, np.arange(n)
         at, segment = at + n, segment + 1
     return made
+
+
+def letters(tokenizer: Tokenizer) -> list[str]:
+  """The vocabulary's entries of letters alone, in order."""
+  return sorted(text for text in tokenizer.get_vocab() if text.isascii() and text.isalpha())
 
 
 _drawer: Drawer

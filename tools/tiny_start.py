@@ -8,6 +8,8 @@ point the rotary embedding at a fixed distance. They are trained like everything
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -35,6 +37,17 @@ def init(config: DecoderConfig, seed: int) -> decoder.Params:
     for name, value in _attention(config, rng, {k: v[layer] for k, v in blocks.items()}, layer).items():
       blocks[name][layer] = value
   return params | {'blocks': {k: jnp.asarray(v) for k, v in blocks.items()}, 'embed': params['embed'] * EMBEDDING}
+
+
+def unseen(embed_VxD: jnp.ndarray, ids: Sequence[int], seed: int) -> jnp.ndarray:
+  """The embedding after training, with average rows for the tokens `ids` that no text had, each with some noise of its own.
+
+  Every softmax pushed them away from what the policy says, and no text pulled them back: they ended far from all others, in the
+  output as in the input.
+  """
+  others = np.delete(np.asarray(embed_VxD), list(ids), axis=0)
+  noise = np.random.default_rng(seed).normal(size=(len(ids), embed_VxD.shape[1])) * others.std(axis=0) / 2
+  return embed_VxD.at[np.asarray(ids)].set(others.mean(axis=0) + noise)
 
 
 def _attention(config: DecoderConfig, rng: np.random.Generator, block: dict[str, np.ndarray], layer: int) -> dict[str, np.ndarray]:

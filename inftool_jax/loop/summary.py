@@ -115,8 +115,8 @@ def _comparison(context: Context) -> str:
   if first not in names or names[-1] == first:
     return ''
   seed = context.settings.seed
-  scores = ({seed: evaluating.scored(context, name)} for name in (first, names[-1]))
-  difference = statistics.paired_difference(*scores, seed=0)
+  before, after = ({seed: evaluating.scored(context, name)} for name in (first, names[-1]))
+  difference = statistics.paired_difference(before, after, seed=0)
   last = tables.words(names[-1].removeprefix('evaluation_'))
   gain = tables.points(difference.mean, difference.low, difference.high)
   return f'{last} over sft: {gain}; 95 % interval, paired by task, servers resampled, one seed'

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-QUERY_BLOCK = 256
+QUERY_BLOCK = 128
 MASKED = -1e30  # finite: a fully masked row (padding) stays free of NaN
 
 

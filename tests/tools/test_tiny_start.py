@@ -50,3 +50,13 @@ def test_a_seed_gives_the_same_start():
   for a, b in zip(jax.tree.leaves(PARAMS), jax.tree.leaves(again)):
     np.testing.assert_array_equal(a, b)
   assert any((np.asarray(a) != np.asarray(b)).any() for a, b in zip(jax.tree.leaves(PARAMS), jax.tree.leaves(other)))
+
+
+def test_tokens_that_no_text_had_become_average_ones_apart_from_each_other():
+  embed = PARAMS['embed'].at[7].mul(30)
+  made = np.asarray(tiny_start.unseen(embed, [3, 7], 0))
+  others = np.delete(np.asarray(embed), [3, 7], axis=0)
+  np.testing.assert_array_equal(np.delete(made, [3, 7], axis=0), others)
+  for token in (3, 7):
+    assert np.linalg.norm(made[token]) < np.median(np.linalg.norm(others, axis=1))
+  assert (made[3] != made[7]).all()
