@@ -28,7 +28,7 @@ _MISSING = object()
 
 @dataclasses.dataclass(frozen=True)
 class Specs:
-  paths: tuple[str, ...]  # files and folders of specifications; empty: the bundled ones
+  paths: tuple[str, ...]  # files and folders of specifications, or python:package.module; empty: the bundled ones
   servers: int  # use at most this many servers of `paths`, drawn by seed; 0: all
 
 
@@ -203,7 +203,7 @@ def _check(s: Settings) -> Iterator[str]:
     if path not in ('', TINY) and not os.path.isdir(path):
       yield f'{name}: {path} is not a folder'
   for path in s.specs.paths:
-    if not os.path.exists(path):
+    if not os.path.exists(path) and not path.startswith('python:'):
       yield f'specs.paths: {path} does not exist'
   if s.evaluation.path and not os.path.isfile(s.evaluation.path):
     yield f'evaluation.path: {s.evaluation.path} is not a file'

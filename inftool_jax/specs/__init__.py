@@ -1,4 +1,4 @@
-"""Raw API specifications in, `Tool`s out: OpenAPI 3.x, Swagger 2.0, RapidAPI rows and MCP `tools/list` dumps."""
+"""Raw API specifications in, `Tool`s out: OpenAPI, Swagger, RapidAPI, MCP `tools/list` dumps, function lists, Python functions."""
 
 from __future__ import annotations
 
