@@ -62,10 +62,11 @@ def load(
 ) -> Ingest:
   """Reads every specification in `paths`: files, folders with all below them, Python modules as `python:package.module`.
 
-  `dumps` are MCP `tools/list` dumps of live servers, name -> dump, which follow the files. `mapping` applies the reader of one file
-  to all of them in order, as `map` does; one that keeps what it read, or reads in several processes, may stand in for it.
-  A file that is no specification, or a part of one that cannot be read, is left out and told in `problems`. Raises SpecError for a
-  path that does not exist or cannot be read, for a folder without any specification, and when there is no tool in all of them.
+  `dumps` are those of live MCP servers as `live.fetch` gives them, by the name they were fetched under; they follow the files.
+  `mapping` applies the reader of one file to all of them in order, as `map` does; one that keeps what it read, or reads in several
+  processes, may stand in for it. A file that is no specification, or a part of one that cannot be read, is left out and told in
+  `problems`. Raises SpecError for a path that does not exist or cannot be read, for a folder without any specification, and when
+  there is no tool in all of them.
   """
   given = [str(paths)] if isinstance(paths, (str, os.PathLike)) else [str(p) for p in paths]
   dumps = dumps or {}
@@ -85,11 +86,14 @@ def load(
   for root, files in found.items():
     before = len(gathering.tools)
     for path, name in files:
-      gathering.add(next(readings), name, str(path.resolve()))
+      reading = next(readings)
+      gathering.add(reading, name, reading.format if reading.format in _SPREAD else str(path.resolve()))
     if os.path.isdir(root) and len(gathering.tools) == before and root not in shared:
       raise SpecError(f'{root}: holds no specification{gathering.first_reason()}; put {_EXPECTED} there or name another folder')
   for name, dump in dumps.items():
-    gathering.add(_limited(mcp.read([Document('', dump)], name)), name, name)
+    reading = mcp.read([Document('', dump)], name)
+    told = tuple(('', reason) for reason in dump.get('problems', ()))
+    gathering.add(_limited(dataclasses.replace(reading, problems=(*told, *reading.problems))), name, name)
   if not gathering.tools:
     raise SpecError(f'{", ".join([*given, *dumps])}: no tool could be read{gathering.first_reason()}; expected {_EXPECTED}')
   return gathering.result()
@@ -171,12 +175,11 @@ class _Gathering:
     self._owners: dict[str, str] = {}  # server -> the source it belongs to
     self._servers: dict[tuple[str, str], str] = {}  # (source, server as the document names it) -> server
 
-  def add(self, reading: Reading, file: str, place: str) -> None:
-    """Takes over one file's reading. `place` tells two files of one name apart."""
+  def add(self, reading: Reading, file: str, source: str) -> None:
+    """Takes over one file's reading. Servers of one name are one server within a `source`, and two in different ones."""
     problems_before = len(self._problems)
     for pointer, reason in reading.problems:
       self.report(file, pointer, reason)
-    source = reading.format if reading.format in _SPREAD else place
     tools = [self._tool(operation, file, source) for operation in reading.operations]
     self.tools += tools
     servers = len({t.server for t in tools})

@@ -20,11 +20,12 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 def openapi(title: str, notes: int = 0) -> dict:
   note = {'type': 'object', 'properties': {'note_id': {'type': 'string'}, 'title': {'type': 'string'}, 'stars': {'type': 'integer'}}}
-  answer = {'200': {'description': 'ok', 'content': {'application/json': {'schema': note}}}}
   body = {'type': 'object', 'required': ['title'], 'properties': {'title': {'type': 'string'}, 'stars': {'type': 'integer', 'maximum': 5}}}
+  posted = {'content': {'application/json': {'schema': body}}}
+  answer = {'200': {'description': 'ok', 'content': {'application/json': {'schema': note}}}}
   by_id = [{'name': 'note_id', 'in': 'path', 'required': True, 'schema': {'type': 'string'}}]
   return {'openapi': '3.0.0', 'info': {'title': title}, 'paths': {
-    '/notes': {'post': {'operationId': 'create_note', 'responses': answer, 'requestBody': {'content': {'application/json': {'schema': body}}}}},
+    '/notes': {'post': {'operationId': 'create_note', 'responses': answer, 'requestBody': posted}},
     '/notes/{note_id}': {
       'get': {'operationId': 'get_note', 'parameters': by_id, 'responses': answer},
       'delete': {'operationId': 'delete_note', 'parameters': by_id, 'responses': {'204': {'description': 'gone'}}}},
