@@ -30,14 +30,18 @@ _SPREAD = frozenset({'RapidAPI', 'MCP'})  # their rows and dumps name their serv
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-  """What one file gave. `format` is '' for a file that is no specification; `merged` are definitions told again, word for word."""
+  """What one file gave. `format` is '' for a file that is no specification; `merged` are definitions told again, word for word.
+
+  `skipped` are the places that should hold an operation and became none; the other problems are simplifications.
+  """
 
   file: str
   format: str
   servers: int
   tools: int
   problems: int
-  merged: int = 0
+  merged: int
+  skipped: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +101,12 @@ def load(
   if not gathering.tools:
     raise SpecError(f'{", ".join([*given, *dumps])}: no tool could be read{gathering.first_reason()}; expected {_EXPECTED}')
   return gathering.result()
+
+
+def files(paths: Sequence[str]) -> tuple[list[tuple[Path, str]], Mapping[str, str]]:
+  """(file, its name) of all that `load` would read, in order, and the splits they state. Raises SpecError as `load` does."""
+  gathering = _Gathering()
+  return [entry for root in dict.fromkeys(paths) for entry in _files(root, gathering)], gathering.splits
 
 
 def read(path: Path) -> Reading:
@@ -170,7 +180,7 @@ class _Gathering:
     self.tools: list[Tool] = []
     self._read: list[Counts] = []
     self._problems: list[Problem] = []
-    self._splits: dict[str, str] = {}
+    self.splits: dict[str, str] = {}
     self._names = Names()
     self._owners: dict[str, str] = {}  # server -> the source it belongs to
     self._servers: dict[tuple[str, str], str] = {}  # (source, server as the document names it) -> server
@@ -184,7 +194,8 @@ class _Gathering:
     self.tools += tools
     servers = len({t.server for t in tools})
     merged = sum(len(operation.repeats) for operation in reading.operations)
-    self._read.append(Counts(file, reading.format, servers, len(tools), len(self._problems) - problems_before, merged))
+    problems = len(self._problems) - problems_before
+    self._read.append(Counts(file, reading.format, servers, len(tools), problems, merged, _skipped(reading)))
 
   def report(self, file: str, pointer: str, reason: str) -> None:
     self._problems.append(Problem(file, pointer, reason))
@@ -194,10 +205,10 @@ class _Gathering:
 
   def result(self) -> Ingest:
     servers = {t.server for t in self.tools}
-    for server in self._splits:
+    for server in self.splits:
       if server not in servers:
         self.report('splits.json', f'/{server}', 'names a server that is not among the specifications')
-    splits = {server: split for server, split in self._splits.items() if server in servers}
+    splits = {server: split for server, split in self.splits.items() if server in servers}
     return Ingest(tuple(self.tools), tuple(self._read), tuple(self._problems), splits)
 
   def add_splits(self, path: Path) -> None:
@@ -208,7 +219,7 @@ class _Gathering:
       raise SpecError(f'{path}: cannot be read as JSON ({e}); mend it or take it away') from e
     if not isinstance(stated, dict) or any(split not in SPLITS for split in stated.values()):
       raise SpecError(f'{path}: must map each server to one of {", ".join(SPLITS)}; mend it or take it away')
-    self._splits.update({naming.slug(server, server): split for server, split in stated.items()})
+    self.splits.update({naming.slug(server, server): split for server, split in stated.items()})
 
   def _tool(self, operation: Operation, file: str, source: str) -> Tool:
     server = self._server(operation.server, source, Path(file).stem)
@@ -231,6 +242,20 @@ class _Gathering:
       self._owners[candidate] = source
       self._servers[source, named] = candidate
     return self._servers[source, named]
+
+
+def _skipped(reading: Reading) -> int:
+  """Problems at places that are no operation's and in none; a Python function is never skipped, its pointers are lines."""
+  if reading.format == 'Python':
+    return 0
+  pointers = {pointer for o in reading.operations for pointer in (o.pointer, *o.repeats)}
+  return sum(bool(pointer) and not any(p in pointers for p in _prefixes(pointer)) for pointer, _ in reading.problems)
+
+
+def _prefixes(pointer: str) -> Iterator[str]:
+  while pointer:
+    yield pointer
+    pointer = pointer.rpartition('/')[0]
 
 
 def _read(path: Path) -> Reading:
