@@ -27,6 +27,7 @@ setup(
     'jsonschema',
     'markupsafe',
     'matplotlib',
+    'mcp>=2.3',
     'ml-collections',
     'numpy',
     'optax',

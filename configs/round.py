@@ -47,7 +47,8 @@ def _tiny() -> ml_collections.ConfigDict:
   c.stages = ('synthesise', 'sft', 'rounds', 'evaluate')
 
   c.specs = ml_collections.ConfigDict()
-  c.specs.paths = ()  # files and folders of OpenAPI, Swagger, RapidAPI and MCP specifications; empty: the bundled ones
+  c.specs.paths = ()  # files and folders of specifications, or python:package.module; empty: the bundled ones
+  c.specs.mcp = ()  # live MCP servers beside them: commands or URLs, with ${NAME} where the environment has a secret
   c.specs.servers = 0  # at most so many servers of them; 0: all
 
   c.model = ml_collections.ConfigDict()

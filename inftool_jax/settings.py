@@ -11,8 +11,9 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from inftool_jax.errors import ConfigError
+from inftool_jax.errors import ConfigError, SpecError
 from inftool_jax.models.config import REMAT
+from inftool_jax.specs import sources
 from inftool_jax.training.optimizer import NAMES as OPTIMIZERS
 from inftool_jax.training.optimizer import SCHEDULES, TOKEN_RULES, OptimizerConfig
 from inftool_jax.types import KINDS
@@ -24,12 +25,14 @@ REWARDS = ('gated', 'binary', 'additive')
 TINY = 'tiny'  # names the checkpoint that is shipped with the package
 
 _MISSING = object()
+_NOT_REPEATED = ('specs.mcp',)  # may hold a secret by mistake
 
 
 @dataclasses.dataclass(frozen=True)
 class Specs:
-  paths: tuple[str, ...]  # files and folders of specifications; empty: the bundled ones
-  servers: int  # use at most this many servers of `paths`, drawn by seed; 0: all
+  paths: tuple[str, ...]  # files and folders of specifications, or python:package.module; empty: the bundled ones
+  mcp: tuple[str, ...]  # live MCP servers, whose tools join those of `paths`: commands or URLs with ${NAME} for what is secret
+  servers: int  # use at most this many servers of them all, drawn by seed; 0: all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,6 +152,9 @@ def _value(hint: Any, value: Any, name: str, problems: list[str]) -> Any:
   elif origin is tuple:
     if isinstance(value, (tuple, list)):
       return tuple(_value(args[0], v, name, problems) for v in value)
+    if name in _NOT_REPEATED:
+      problems.append(f"{name}: expected several values; write ('COMMAND or URL',)")
+      return ()
     got = f"the text {value!r}; write ('{value}',)" if isinstance(value, str) else repr(value)
     problems.append(f'{name}: expected several values, got {got}')
   elif hint is float and type(value) is int:
@@ -203,8 +209,13 @@ def _check(s: Settings) -> Iterator[str]:
     if path not in ('', TINY) and not os.path.isdir(path):
       yield f'{name}: {path} is not a folder'
   for path in s.specs.paths:
-    if not os.path.exists(path):
+    if not os.path.exists(path) and not path.startswith('python:'):
       yield f'specs.paths: {path} does not exist'
+  for number, named in enumerate(s.specs.mcp, start=1):
+    try:
+      sources.parse(named)
+    except SpecError as e:
+      yield f'specs.mcp: number {number} {e}'
   if s.evaluation.path and not os.path.isfile(s.evaluation.path):
     yield f'evaluation.path: {s.evaluation.path} is not a file'
   if s.sft.checkpoint and not os.path.isdir(s.sft.checkpoint):

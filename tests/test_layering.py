@@ -29,8 +29,8 @@ LAYERS = (  # top to bottom; a room imports from itself and from layers below it
   {'types', 'errors', 'seeds'},
 )
 DEPTH = {room: depth for depth, rooms in enumerate(LAYERS) for room in rooms}
-SETTINGS = 'settings'  # stands aside: anyone may read it, it knows the options of optimizer and decoder, and the vocabulary
-SETTINGS_MAY_IMPORT = {'types', 'errors', 'training.optimizer', 'models.config'}
+SETTINGS = 'settings'  # stands aside: anyone may read it, it knows options of optimizer and decoder, the vocabulary, servers' names
+SETTINGS_MAY_IMPORT = {'types', 'errors', 'specs.sources', 'training.optimizer', 'models.config'}
 
 WITHOUT_JAX = {'types', 'errors', 'seeds', 'specs', 'toolbox', 'servers', 'agents', 'chat', 'rewards', 'play', 'synthesis', 'report'}
 ARRAYS = {'jax', 'jaxlib', 'flax', 'optax', 'orbax'}

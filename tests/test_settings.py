@@ -135,6 +135,9 @@ def test_lists_are_as_good_as_tuples() -> None:
     ({'model__remat': 'some'}, "model.remat: 'some' is unknown; choose from none, projections, full"),
     ({'model__path': 'no/such/model'}, 'model.path: no/such/model is not a folder'),
     ({'specs__paths': ('no/such/spec.yaml',)}, 'specs.paths: no/such/spec.yaml does not exist'),
+    ({'specs__mcp': 'https://me:secret@host/mcp'}, "specs.mcp: expected several values; write ('COMMAND or URL',)"),
+    ({'specs__mcp': ('npx server', 'https://me:secret@host/mcp')}, 'specs.mcp: number 2 has a user or password in its URL; send a header'),
+    ({'specs__mcp': ('API_KEY=abc server',)}, 'specs.mcp: number 1 seems to hold a secret in the variable API_KEY; put it in'),
     ({'evaluation__path': 'no/such/file'}, 'evaluation.path: no/such/file is not a file'),
     ({'sft__checkpoint': 'no/such/run'}, 'sft.checkpoint: no/such/run is not a folder'),
     ({'stages': ('synthesise', 'rounds')}, "stages: 'synthesise' and 'rounds' without 'sft' would leave the synthesised data unused"),
@@ -142,7 +145,7 @@ def test_lists_are_as_good_as_tuples() -> None:
 )
 def test_each_problem_names_its_key_and_what_would_do(changes: dict[str, Any], message: str) -> None:
   problems = _problems(**changes)
-  assert len(problems) == 1 and problems[0].startswith(message)
+  assert len(problems) == 1 and problems[0].startswith(message) and 'secret@' not in problems[0]
 
 
 def test_all_problems_are_told_at_once() -> None:

@@ -22,6 +22,7 @@ from inftool_jax.synthesis.wording import families
 from inftool_jax.types import Tool
 
 SHIPPED = pathlib.Path(decoder.__file__).parent / 'data' / TINY
+LIVE = 'mcp.json'  # in the run folder: what live servers listed when the run began
 CHARS_PER_TOKEN = 2.5  # of a tool's JSON under a small vocabulary, on the safe side
 
 
@@ -65,14 +66,28 @@ def prepare(settings: Settings, workdir: str | pathlib.Path) -> Context:
     raise ConfigError(f'{home}: the tokenizer has {tokenizer.vocab_size} tokens, the model only {shape.vocab} embeddings')
   if settings.sampling.context > shape.context:
     raise ConfigError(f'--config.sampling.context={settings.sampling.context}: {home} was made for {shape.context} tokens at most')
-  ingest = specs.load(settings.specs.paths or [specs.bundled_path()])
+  dumps = _live(settings, workdir)
+  ingest = specs.load(settings.specs.paths or [specs.bundled_path()], dumps)
   splits = specs.split(_offerable(ingest.tools, settings), settings.seed, ingest.splits)
   for name in ('train', 'test'):
     if not getattr(splits, name):
       raise ConfigError('--config.specs.paths: too few servers to hold some out for the test; give at least two')
   simulators: dict[str, Simulator] = {name: Simulator(getattr(splits, name), name) for name in families.SPLITS if getattr(splits, name)}
   claim(workdir, settings)
+  if dumps:
+    manifest.write_bytes(workdir / LIVE, manifest.readable(dumps))
   return Context(settings, workdir, ingest, splits, tokenizer, shape, simulators)
+
+
+def _live(settings: Settings, workdir: pathlib.Path) -> dict[str, types.JSON]:
+  """Name -> dump of the live servers; those that this run read first, however they have changed since: a resumed run is the same run."""
+  try:
+    kept = json.loads((workdir / LIVE).read_text())
+  except FileNotFoundError:
+    kept = {}
+  except ValueError as e:
+    raise ConfigError(f'{workdir / LIVE} is damaged ({e}); use a new --workdir') from e
+  return {named: kept.get(named) or specs.fetch(named) for named in settings.specs.mcp}
 
 
 def model_folder(settings: Settings) -> pathlib.Path:

@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import re
+import stat
 from collections.abc import Hashable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from inftool_jax.types import JSON
 
 MAX_BYTES = 32 * 2**20
 MAX_DEPTH = 500
+_ANCHOR = re.compile(r'(?:^|[\s\[{,])&\S', re.MULTILINE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,19 +61,22 @@ for _tag in ('timestamp', 'binary', 'set', 'omap', 'pairs'):  # no JSON value ha
   _Yaml.add_constructor(f'tag:yaml.org,2002:{_tag}', _Yaml.construct_no_json)
 
 
-def read(path: Path) -> tuple[list[Document], list[tuple[str, str]]]:
-  """The documents of a file and (pointer, reason) for each unreadable line. Raises OSError, or ValueError with the reason."""
-  if path.stat().st_size > MAX_BYTES:
+def text(path: Path) -> str:
+  """The text of a regular file of at most MAX_BYTES. Raises OSError, or ValueError with the reason it cannot be read."""
+  if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe waits for ever, reading a device never ends
+    raise ValueError('is not a regular file')
+  with open(path, 'rb') as f:
+    data = f.read(MAX_BYTES + 1)  # the size that a file states may be wrong
+  if len(data) > MAX_BYTES:
     raise ValueError(f'is larger than {MAX_BYTES // 2**20} MiB')
   try:
-    text = path.read_bytes().decode('utf-8-sig')
+    return data.decode('utf-8-sig')
   except UnicodeDecodeError as e:
     raise ValueError(f'is not UTF-8 text (byte {e.start})') from e
-  return parse(text)
 
 
 def parse(text: str) -> tuple[list[Document], list[tuple[str, str]]]:
-  """The documents in `text`, see `read`."""
+  """The documents in `text` and (pointer, reason) for each unreadable line. Raises ValueError with the reason there are none."""
   if not text.strip():
     raise ValueError('is empty')
   if text.lstrip()[0] not in '{[':
@@ -100,7 +105,7 @@ def parse_json(text: str) -> JSON:
 
 
 def _parse_lines(text: str) -> tuple[list[Document], list[tuple[str, str]]]:
-  """JSON lines; lines that are not JSON are problems. Nothing when the first line is not an object of its own."""
+  """JSON lines; lines that are not JSON are problems. Nothing when the first line is no object, or list of objects, of its own."""
   documents: list[Document] = []
   problems: list[tuple[str, str]] = []
   for number, line in enumerate(text.split('\n'), start=1):
@@ -113,10 +118,10 @@ def _parse_lines(text: str) -> tuple[list[Document], list[tuple[str, str]]]:
         return [], []
       problems.append((f'/{number}', f'is not valid JSON: {e}'))
       continue
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) and not (isinstance(value, list) and value and isinstance(value[0], dict)):
       if not documents:
         return [], []
-      problems.append((f'/{number}', 'is not a JSON object'))
+      problems.append((f'/{number}', 'is neither a JSON object nor a list of them'))
       continue
     documents.append(Document(f'/{number}', value))
   return documents, problems
@@ -126,7 +131,16 @@ def _parse_yaml(text: str) -> JSON:
   try:
     if _may_be_deep(text) and _yaml_depth(text) > MAX_DEPTH:
       raise ValueError(f'is nested deeper than {MAX_DEPTH} levels')
-    return yaml.load(text, Loader=_Yaml)
+    loader = _Yaml(text)
+    try:
+      node = loader.get_single_node()
+      if node is None:
+        return None
+      if _ANCHOR.search(text):
+        _refuse_bomb(node)
+      return loader.construct_document(node)
+    finally:
+      loader.dispose()
   except yaml.YAMLError as e:
     raise ValueError(f'is not valid YAML: {" ".join(str(e).split())}') from e
   except RecursionError as e:
@@ -154,6 +168,36 @@ def _yaml_depth(text: str) -> int:
     elif isinstance(event, yaml.CollectionEndEvent):
       depth -= 1
   return deepest
+
+
+def _refuse_bomb(root: yaml.Node) -> None:
+  """Raises ValueError for a document that contains itself, or of which aliases make more than MAX_BYTES characters.
+
+  Before anything is constructed: merge keys copy what they name, and whoever writes a value out follows each alias.
+  """
+  sizes: dict[int, int] = {}
+  entered: set[int] = set()
+  stack = [(root, False)]
+  while stack:
+    node, left = stack.pop()
+    key = id(node)
+    if left:
+      entered.discard(key)
+      sizes[key] = 1 + sum(sizes[id(child)] for child in _children(node)) if not isinstance(node, yaml.ScalarNode) else 1 + len(node.value)
+    elif key in entered:
+      raise ValueError('is nested too deeply')
+    elif key not in sizes:
+      entered.add(key)
+      stack.append((node, True))
+      stack += [(child, False) for child in _children(node)]
+  if sizes[id(root)] > MAX_BYTES:
+    raise ValueError(f'is larger than {MAX_BYTES // 2**20} MiB once its aliases are put in place')
+
+
+def _children(node: yaml.Node) -> list[yaml.Node]:
+  if isinstance(node, yaml.MappingNode):
+    return [child for pair in node.value for child in pair]
+  return node.value if isinstance(node, yaml.SequenceNode) else []
 
 
 def _key(key: JSON) -> str:

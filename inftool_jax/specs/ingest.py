@@ -9,30 +9,39 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from inftool_jax.errors import SpecError
-from inftool_jax.specs import documents, mcp, naming, openapi, rapidapi
+from inftool_jax.specs import documents, functions, mcp, naming, openapi, python, rapidapi
+from inftool_jax.specs.documents import Document
 from inftool_jax.specs.naming import Names
 from inftool_jax.specs.operations import Operation, Problem, Reading
 from inftool_jax.specs.splitting import SPLITS
-from inftool_jax.types import Origin, Tool
+from inftool_jax.types import JSON, Origin, Tool
 
 _SKIPPED = frozenset({'manifest.json', 'splits.json'})
 _SKIPPED_STEMS = frozenset({'readme', 'license', 'licence', 'notice'})
-_EXPECTED = 'OpenAPI 3.x or Swagger 2.0 (YAML or JSON), RapidAPI rows, or MCP tools/list dumps'
+_EXPECTED = (
+  'OpenAPI 3.x or Swagger 2.0 (YAML or JSON), RapidAPI rows, MCP tools/list dumps, OpenAI or Anthropic function lists, or Python source')
+MAX_OPERATIONS = 100_000  # of one file; what follows is left out and told
+_SPREAD = frozenset({'RapidAPI', 'MCP'})  # their rows and dumps name their server, which may be spread over files
 
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-  """What one file gave. `format` is '' for a file that is no specification."""
+  """What one file gave. `format` is '' for a file that is no specification; `merged` are definitions told again, word for word.
+
+  `skipped` are the places that should hold an operation and became none; the other problems are simplifications.
+  """
 
   file: str
   format: str
   servers: int
   tools: int
   problems: int
+  merged: int
+  skipped: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,34 +59,84 @@ def bundled_path() -> Path:
   return Path(__file__).parent / 'data' / 'specifications'
 
 
-def load(paths: Sequence[str | os.PathLike[str]] | str | os.PathLike[str]) -> Ingest:
-  """Reads every specification in `paths` (files, or folders with all below them).
+def load(
+  paths: Sequence[str | os.PathLike[str]] | str | os.PathLike[str],
+  dumps: Mapping[str, JSON] | None = None,
+  mapping: Callable[[Callable[[Path], Reading], Sequence[Path]], Iterable[Reading]] = map,
+) -> Ingest:
+  """Reads every specification in `paths`: files, folders with all below them, Python modules as `python:package.module`.
 
-  A file that is no specification, or a part of one that cannot be read, is left out and told in `problems`. Raises SpecError for a
-  path that does not exist or cannot be read, for a folder without any specification, and when there is no tool in all of them.
+  `dumps` are those of live MCP servers as `live.fetch` gives them, by the name they were fetched under; they follow the files.
+  `mapping` applies the reader of one file to all of them in order, as `map` does; one that keeps what it read, or reads in several
+  processes, may stand in for it. A file that is no specification, or a part of one that cannot be read, is left out and told in
+  `problems`. Raises SpecError for a path that does not exist or cannot be read, for a folder without any specification, and when
+  there is no tool in all of them.
   """
-  given = [Path(paths)] if isinstance(paths, (str, os.PathLike)) else [Path(p) for p in paths]
-  if not given:
+  given = [str(paths)] if isinstance(paths, (str, os.PathLike)) else [str(p) for p in paths]
+  dumps = dumps or {}
+  if not given and not dumps:
     raise SpecError(f'no specification paths are given; name at least one file or folder with {_EXPECTED}')
   gathering = _Gathering()
   seen: set[Path] = set()
-  for root in given:
+  shared: set[str] = set()  # roots with files that are read under a root before them
+  found: dict[str, list[tuple[Path, str]]] = {}  # root -> its files that no root before it has
+  for root in dict.fromkeys(given):
+    files = list(_files(root, gathering))
+    found[root] = [(path, name) for path, name in files if path.resolve() not in seen]
+    if len(found[root]) < len(files):
+      shared.add(root)
+    seen.update(path.resolve() for path, _ in files)
+  readings = iter(mapping(read, [path for files in found.values() for path, _ in files]))
+  for root, files in found.items():
     before = len(gathering.tools)
-    for path, name in _files(root, gathering):
-      if (real := path.resolve()) not in seen:
-        seen.add(real)
-        gathering.add(path, name)
-      else:
-        before = -1  # its tools are there already
-    if root.is_dir() and len(gathering.tools) == before:
+    for path, name in files:
+      reading = next(readings)
+      gathering.add(reading, name, reading.format if reading.format in _SPREAD else str(path.resolve()))
+    if os.path.isdir(root) and len(gathering.tools) == before and root not in shared:
       raise SpecError(f'{root}: holds no specification{gathering.first_reason()}; put {_EXPECTED} there or name another folder')
+  for name, dump in dumps.items():
+    reading = mcp.read([Document('', dump)], name)
+    told = tuple(('', reason) for reason in dump.get('problems', ()))
+    gathering.add(_limited(dataclasses.replace(reading, problems=(*told, *reading.problems))), name, name)
   if not gathering.tools:
-    raise SpecError(f'{", ".join(map(str, given))}: no tool could be read{gathering.first_reason()}; expected {_EXPECTED}')
+    raise SpecError(f'{", ".join([*given, *dumps])}: no tool could be read{gathering.first_reason()}; expected {_EXPECTED}')
   return gathering.result()
 
 
-def _files(root: Path, gathering: _Gathering) -> Iterator[tuple[Path, str]]:
-  """(file, its name below `root`) in order. Raises SpecError for a root that is not there or not readable."""
+def files(paths: Sequence[str]) -> tuple[list[tuple[Path, str]], Mapping[str, str]]:
+  """(file, its name) of all that `load` would read, in order, and the splits they state. Raises SpecError as `load` does."""
+  gathering = _Gathering()
+  return [entry for root in dict.fromkeys(paths) for entry in _files(root, gathering)], gathering.splits
+
+
+def read(path: Path) -> Reading:
+  """One file by the reader of its format; whatever is wrong with it is a problem of the reading."""
+  try:
+    return _limited(_read(path))
+  except OSError as e:
+    return Reading('', (), (('', f'cannot be read ({e.strerror})'),))
+  except ValueError as e:
+    return Reading('', (), (('', f'{e}'),))
+  except RecursionError:  # YAML aliases can make a document that contains itself
+    return Reading('', (), (('', 'is nested too deeply'),))
+
+
+def _limited(reading: Reading) -> Reading:
+  if len(reading.operations) <= MAX_OPERATIONS:
+    return reading
+  over = (reading.operations[MAX_OPERATIONS].pointer, f'is one operation more than {MAX_OPERATIONS:,}; it and all behind it are left out')
+  return dataclasses.replace(reading, operations=reading.operations[:MAX_OPERATIONS], problems=(*reading.problems, over))
+
+
+def _files(given: str, gathering: _Gathering) -> Iterator[tuple[Path, str]]:
+  """(file, its name below `given`) in order. Raises SpecError for a root that is not there or not readable."""
+  if given.startswith(python.PREFIX):
+    try:
+      yield python.locate(given.removeprefix(python.PREFIX)), given
+    except ValueError as e:
+      raise SpecError(f'{given}: {e}; name a module as import does') from e
+    return
+  root = Path(given)
   try:
     root.stat()
   except FileNotFoundError as e:
@@ -121,30 +180,22 @@ class _Gathering:
     self.tools: list[Tool] = []
     self._read: list[Counts] = []
     self._problems: list[Problem] = []
-    self._splits: dict[str, str] = {}
+    self.splits: dict[str, str] = {}
     self._names = Names()
     self._owners: dict[str, str] = {}  # server -> the source it belongs to
     self._servers: dict[tuple[str, str], str] = {}  # (source, server as the document names it) -> server
 
-  def add(self, path: Path, file: str) -> None:
-    """Reads one file; whatever is wrong with it becomes a problem."""
+  def add(self, reading: Reading, file: str, source: str) -> None:
+    """Takes over one file's reading. Servers of one name are one server within a `source`, and two in different ones."""
     problems_before = len(self._problems)
-    try:
-      reading = _read(path)
-    except OSError as e:
-      reading = Reading('', (), (('', f'cannot be read ({e.strerror})'),))
-    except ValueError as e:
-      reading = Reading('', (), (('', f'{e}'),))
-    except RecursionError:  # YAML aliases can make a document that contains itself
-      reading = Reading('', (), (('', 'is nested too deeply'),))
     for pointer, reason in reading.problems:
       self.report(file, pointer, reason)
-    # An OpenAPI document is a server of its own; rows and dumps of one server may be spread over files.
-    source = str(path.resolve()) if reading.format.startswith(('OpenAPI', 'Swagger')) else reading.format
     tools = [self._tool(operation, file, source) for operation in reading.operations]
     self.tools += tools
     servers = len({t.server for t in tools})
-    self._read.append(Counts(file, reading.format, servers, len(tools), len(self._problems) - problems_before))
+    merged = sum(len(operation.repeats) for operation in reading.operations)
+    problems = len(self._problems) - problems_before
+    self._read.append(Counts(file, reading.format, servers, len(tools), problems, merged, _skipped(reading)))
 
   def report(self, file: str, pointer: str, reason: str) -> None:
     self._problems.append(Problem(file, pointer, reason))
@@ -154,10 +205,10 @@ class _Gathering:
 
   def result(self) -> Ingest:
     servers = {t.server for t in self.tools}
-    for server in self._splits:
+    for server in self.splits:
       if server not in servers:
         self.report('splits.json', f'/{server}', 'names a server that is not among the specifications')
-    splits = {server: split for server, split in self._splits.items() if server in servers}
+    splits = {server: split for server, split in self.splits.items() if server in servers}
     return Ingest(tuple(self.tools), tuple(self._read), tuple(self._problems), splits)
 
   def add_splits(self, path: Path) -> None:
@@ -168,16 +219,18 @@ class _Gathering:
       raise SpecError(f'{path}: cannot be read as JSON ({e}); mend it or take it away') from e
     if not isinstance(stated, dict) or any(split not in SPLITS for split in stated.values()):
       raise SpecError(f'{path}: must map each server to one of {", ".join(SPLITS)}; mend it or take it away')
-    self._splits.update({naming.slug(server, server): split for server, split in stated.items()})
+    self.splits.update({naming.slug(server, server): split for server, split in stated.items()})
 
   def _tool(self, operation: Operation, file: str, source: str) -> Tool:
     server = self._server(operation.server, source, Path(file).stem)
-    origin = Origin(
-      source=file, pointer=operation.pointer, server=operation.server, domain=operation.domain, method=operation.method,
-      path=operation.path, locations=operation.locations)
+    origins = tuple(
+      Origin(
+        source=file, pointer=pointer, server=operation.server, domain=operation.domain, method=operation.method,
+        path=operation.path, locations=operation.locations)
+      for pointer in (operation.pointer, *operation.repeats))
     return Tool(
       name=self._names.claim(operation.name, server), description=operation.description, input_schema=operation.input_schema,
-      output_schema=operation.output_schema, server=server, effect=operation.effect, lineage=(origin,))
+      output_schema=operation.output_schema, server=server, effect=operation.effect, lineage=origins)
 
   def _server(self, named: str, source: str, stem: str) -> str:
     """The server's final name: the document's, with the file's stem when another source has it, numbered at last."""
@@ -191,9 +244,26 @@ class _Gathering:
     return self._servers[source, named]
 
 
+def _skipped(reading: Reading) -> int:
+  """Problems at places that are no operation's and in none; a Python function is never skipped, its pointers are lines."""
+  if reading.format == 'Python':
+    return 0
+  pointers = {pointer for o in reading.operations for pointer in (o.pointer, *o.repeats)}
+  return sum(bool(pointer) and not any(p in pointers for p in _prefixes(pointer)) for pointer, _ in reading.problems)
+
+
+def _prefixes(pointer: str) -> Iterator[str]:
+  while pointer:
+    yield pointer
+    pointer = pointer.rpartition('/')[0]
+
+
 def _read(path: Path) -> Reading:
-  """One file by the reader of its format. Raises OSError, or ValueError with the reason it is not a specification."""
-  parts, problems = documents.read(path)
+  """Raises OSError, or ValueError with the reason it is not a specification."""
+  text = documents.text(path)
+  if python.is_python(text):
+    return python.read(text, path.parent.name if path.stem == '__init__' else path.stem)
+  parts, problems = documents.parse(text)
   first = next((p.value for p in parts if _is_known(p.value)), parts[0].value)
   if openapi.is_openapi(first):
     if len(parts) > 1:
@@ -201,6 +271,8 @@ def _read(path: Path) -> Reading:
     reading = openapi.read(first, path.stem)
   elif rapidapi.is_rapidapi(first):
     reading = rapidapi.read(parts)
+  elif functions.is_functions(first):
+    reading = functions.read(parts, path.stem)
   elif mcp.is_mcp(first):
     reading = mcp.read(parts, path.stem)
   else:
@@ -208,5 +280,5 @@ def _read(path: Path) -> Reading:
   return dataclasses.replace(reading, problems=(*problems, *reading.problems))
 
 
-def _is_known(value: object) -> bool:
-  return openapi.is_openapi(value) or rapidapi.is_rapidapi(value) or mcp.is_mcp(value)
+def _is_known(value: JSON) -> bool:
+  return openapi.is_openapi(value) or rapidapi.is_rapidapi(value) or functions.is_functions(value) or mcp.is_mcp(value)

@@ -66,7 +66,8 @@ def _operation(pointer: str, server: Mapping[str, Any], tool: JSON, stem: str, p
   return Operation(
     server=_server_name(server, stem), domain=_domain(server), name=naming.valid_name(tool['name'], 'tool'),
     description=description or ' '.join(naming.words(tool['name'])), input_schema=_inputs(pointer, tool, problems),
-    output_schema=_output(pointer, tool, problems), effect=_effect(pointer, tool, description, problems), pointer=pointer)
+    output_schema=output(tool.get('outputSchema', tool.get('output_schema')), f'{pointer}/outputSchema', problems),
+    effect=_effect(pointer, tool, description, problems), pointer=pointer)
 
 
 def _inputs(pointer: str, tool: Mapping[str, JSON], problems: list[tuple[str, str]]) -> Schema:
@@ -75,20 +76,25 @@ def _inputs(pointer: str, tool: Mapping[str, JSON], problems: list[tuple[str, st
     raw = {}
   if not isinstance(raw, dict):
     raise ValueError('inputSchema is not an object')
+  return inputs(raw, f'{pointer}/inputSchema', problems)
+
+
+def inputs(raw: Mapping[str, Any], pointer: str, problems: list[tuple[str, str]]) -> Schema:
+  """The self-contained schema of an object of arguments; required ones that nobody declares take any value."""
   properties: Mapping[str, Any] = raw['properties'] if isinstance(raw.get('properties'), dict) else {}
   required: list[Any] = raw['required'] if isinstance(raw.get('required'), list) else []
   undeclared: Schema = {}
   if '$ref' not in raw and 'allOf' not in raw:  # else they may be declared there
     undeclared = {r: {} for r in required if isinstance(r, str) and r not in properties}
-  expanded = _expand({**raw, 'properties': {**properties, **undeclared}}, raw, f'{pointer}/inputSchema', True, problems)
+  expanded = _expand({**raw, 'properties': {**properties, **undeclared}}, raw, pointer, True, problems)
   return {**expanded, 'type': 'object', 'properties': expanded.get('properties', {})}
 
 
-def _output(pointer: str, tool: Mapping[str, JSON], problems: list[tuple[str, str]]) -> Schema | None:
-  raw = tool.get('outputSchema', tool.get('output_schema'))
+def output(raw: JSON, pointer: str, problems: list[tuple[str, str]]) -> Schema | None:
+  """The self-contained schema of a result, None for what says nothing."""
   if not isinstance(raw, dict) or not raw:
     return None
-  return _expand(raw, raw, f'{pointer}/outputSchema', False, problems)
+  return _expand(raw, raw, pointer, False, problems)
 
 
 def _expand(schema: Schema, document: JSON, pointer: str, sending: bool, problems: list[tuple[str, str]]) -> Schema:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 
 from inftool_jax.types import JSON, Effect
 
@@ -35,6 +36,7 @@ class Operation:
   method: str = ''
   path: str = ''
   locations: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  repeats: tuple[str, ...] = ()  # pointers of the same operation, told again
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,3 +46,11 @@ class Reading:
   format: str
   operations: tuple[Operation, ...]
   problems: tuple[tuple[str, str], ...] = ()
+
+
+def repeats_merged(operations: Iterable[Operation]) -> tuple[Operation, ...]:
+  """The operations in their order; one that differs from an earlier one in nothing but its place becomes a repeat of it."""
+  found: dict[str, list[Operation]] = {}
+  for operation in operations:
+    found.setdefault(json.dumps(dataclasses.asdict(dataclasses.replace(operation, pointer=''))), []).append(operation)
+  return tuple(dataclasses.replace(same[0], repeats=tuple(o.pointer for o in same[1:])) for same in found.values())

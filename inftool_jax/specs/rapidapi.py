@@ -1,4 +1,6 @@
-"""RapidAPI endpoints as ToolBench stores them: a row per endpoint, or one object per tool with an `api_list`.
+"""RapidAPI endpoints as ToolBench stores them: a row per endpoint, one object per tool with an `api_list`, or a query with one.
+
+The lists of queries (`{"query", "api_list": [row, ...]}`) repeat their endpoints; a repeated row is one tool with several origins.
 
 A required parameter's `default` is RapidAPI's example for it and becomes `examples`; an optional one's becomes `default`.
 A `template_response` (values replaced by their types' names) becomes the output schema.
@@ -13,7 +15,7 @@ from typing import Any
 from inftool_jax.specs import dialect, documents, effects, naming
 from inftool_jax.specs.dialect import Schema
 from inftool_jax.specs.documents import Document
-from inftool_jax.specs.operations import Operation, Reading
+from inftool_jax.specs.operations import Operation, Reading, repeats_merged
 from inftool_jax.specs.schemas import Expander
 from inftool_jax.types import JSON
 
@@ -33,10 +35,19 @@ _MAX_TEMPLATE_DEPTH = 8
 
 
 def is_rapidapi(value: JSON) -> bool:
-  """Whether `value` is a row, a tool with an `api_list`, or a list that begins with one of them."""
+  """Whether `value` is a row, a tool or query with an `api_list`, or a list that begins with one of them."""
   if isinstance(value, list):
     return bool(value) and is_rapidapi(value[0])
-  return isinstance(value, dict) and 'tool_name' in value and ('api_name' in value or isinstance(value.get('api_list'), list))
+  if not isinstance(value, dict):
+    return False
+  return _is_query(value) or ('tool_name' in value and ('api_name' in value or isinstance(value.get('api_list'), list)))
+
+
+def _is_query(value: JSON) -> bool:
+  if not isinstance(value, dict) or 'tool_name' in value:
+    return False
+  rows = value.get('api_list')
+  return isinstance(rows, list) and bool(rows) and isinstance(rows[0], dict) and 'tool_name' in rows[0] and 'api_name' in rows[0]
 
 
 def read(rows: list[Document]) -> Reading:
@@ -48,7 +59,8 @@ def read(rows: list[Document]) -> Reading:
       operations.append(_operation(pointer, row, problems))
     except ValueError as e:
       problems.append((pointer, f'{e}; the endpoint is left out'))
-  return Reading('RapidAPI', tuple(operations), tuple(problems))
+  of_queries = any(_is_query(v) for part in rows for v in (part.value if isinstance(part.value, list) else [part.value]))
+  return Reading('RapidAPI', repeats_merged(operations) if of_queries else tuple(operations), tuple(problems))
 
 
 def _rows(rows: list[Document]) -> Iterator[tuple[str, JSON]]:

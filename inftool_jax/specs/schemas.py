@@ -3,7 +3,9 @@
 Rules, in one place:
 - A `$ref` inside its own expansion is put in place once more (`REPEATS`); the next time only its type and description stay.
 - A schema is expanded to the deepest of `DEPTHS` levels at which it has at most `MAX_NODES` subschemas; what lies deeper keeps
-  its own keywords and loses its children. So width is never lost to depth, and no document grows without bound.
+  its own keywords and loses its children. So width is never lost to depth. At the smallest depth `MAX_WIDTH` subschemas are
+  expanded, and `MAX_TOTAL` in all schemas of a document together; what comes after keeps its own keywords alone. So no document
+  grows without bound, whatever its references multiply.
 - A `$ref` that leads out of the document or nowhere becomes the schema of any value, and is reported.
 - Loosened on purpose: if/then/else, dependent*, unevaluated*, discriminators; `additionalProperties: false` across `allOf`.
 """
@@ -19,6 +21,8 @@ from inftool_jax.types import JSON
 
 DEPTHS = (8, 6, 4, 3, 2, 1)
 MAX_NODES = 300
+MAX_WIDTH = 10_000
+MAX_TOTAL = 10_000_000  # a hundred characters of description count as one more
 REPEATS = 1
 _MAX_HOPS = 32
 _ANNOTATIONS = frozenset(
@@ -35,19 +39,32 @@ class Expander:
   def __init__(self, document: JSON) -> None:
     self._document = document
     self._missing: dict[str, None] = {}
+    self._left = MAX_TOTAL
 
   @property
   def problems(self) -> tuple[str, ...]:
-    return tuple(f'$ref {ref!r} does not lead to anything in this file; any value is accepted there' for ref in self._missing)
+    found = [f'$ref {ref!r} does not lead to anything in this file; any value is accepted there' for ref in self._missing]
+    if self._left <= 0:
+      found.append(f'its references grow to more than {MAX_TOTAL:,} subschemas; the last operations are read without most of theirs')
+    return tuple(found)
 
   def expand(self, schema: JSON, sending: bool) -> Schema:
     """`schema` self-contained. `sending`: as a request has it (no readOnly properties), else as a response has it (no writeOnly)."""
     for depth in DEPTHS[:-1]:
+      if self._left <= 0:
+        break
       try:
-        return _Walk(self, sending, MAX_NODES).schema(schema, depth, ())
+        return self._walked(schema, sending, depth, MAX_NODES, cut=False)
       except _TooLarge:
         continue
-    return _Walk(self, sending, None).schema(schema, DEPTHS[-1], ())
+    return self._walked(schema, sending, DEPTHS[-1], min(MAX_WIDTH, max(self._left, 0)), cut=True)
+
+  def _walked(self, schema: JSON, sending: bool, depth: int, budget: int, cut: bool) -> Schema:
+    walk = _Walk(self, sending, budget, cut)
+    try:
+      return walk.schema(schema, depth, ())
+    finally:
+      self._left -= walk.spent
 
   def resolve(self, value: JSON) -> JSON:
     """`value`, or what its chain of `$ref`s leads to: an object, or None when it leads nowhere. For parameters, bodies and the like."""
@@ -68,10 +85,14 @@ class Expander:
 
 
 class _Walk:
-  def __init__(self, expander: Expander, sending: bool, budget: int | None) -> None:
+  """One expansion. Beyond `budget` subschemas it raises _TooLarge, or, told to `cut`, gives only keywords."""
+
+  def __init__(self, expander: Expander, sending: bool, budget: int, cut: bool) -> None:
     self._expander = expander
     self._hidden = 'readOnly' if sending else 'writeOnly'
     self._budget = budget
+    self._cut = cut
+    self.spent = 0
 
   def schema(self, schema: JSON, depth: int, stack: tuple[str, ...]) -> Schema:
     """`schema` with children down to `depth` more levels; `stack` holds the `$ref`s it stands in."""
@@ -83,16 +104,19 @@ class _Walk:
     return out
 
   def _merged(self, schema: JSON, depth: int, stack: tuple[str, ...]) -> Schema:
-    if self._budget is not None:
-      self._budget -= 1
-      if self._budget < 0:
-        raise _TooLarge
+    self._budget -= 1
+    self.spent += 1
+    if self._budget < 0 and not self._cut:
+      raise _TooLarge
     if schema is False:
       return {'not': {}}
     if not isinstance(schema, dict):
       return {}
+    if self._budget < 0:
+      return dialect.keywords(schema)
     schema, depth, stack = self._deref(schema, depth, stack)
     out = dialect.keywords(schema)
+    self.spent += len(out.get('description', '')) // 100
     if depth > 0:
       self._object(schema, out, depth, stack)
       self._array(schema, out, depth, stack)

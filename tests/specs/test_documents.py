@@ -1,4 +1,6 @@
 import json
+import os
+import pathlib
 
 import pytest
 from hypothesis import given
@@ -54,4 +56,28 @@ def test_what_is_no_document_is_a_value_error(text):
 def test_bytes_that_are_no_text(tmp_path):
   (tmp_path / 'x').write_bytes(b'\xff\xfe\x00')
   with pytest.raises(ValueError, match='UTF-8'):
-    documents.read(tmp_path / 'x')
+    documents.text(tmp_path / 'x')
+
+
+def test_what_is_no_regular_file_is_not_opened(tmp_path):
+  os.mkfifo(tmp_path / 'pipe')  # opening it would wait for a writer
+  for path in (tmp_path / 'pipe', pathlib.Path('/dev/zero')):
+    with pytest.raises(ValueError, match='regular'):
+      documents.text(path)
+
+
+def bomb(last, of=lambda name: f'[{", ".join([name] * 9)}]'):
+  return 'a0: &a0 [xxxxxxxx]\n' + ''.join(f'a{i}: &a{i} {of(f"*a{i - 1}")}\n' for i in range(1, 12)) + last
+
+
+@pytest.mark.parametrize('text', [
+  bomb(''), bomb('', lambda name: f'{{<<: [{", ".join([name] * 9)}]}}').replace('[xxxxxxxx]', '{k: v}'),
+  'a: &a ' + 'x' * 10**6 + '\nb: [' + ', '.join(['*a'] * 40) + ']'])
+def test_aliases_that_multiply_are_refused_before_anything_is_built(text):
+  with pytest.raises(ValueError, match='once its aliases are put in place'):
+    documents.parse(text)
+
+
+def test_aliases_that_do_not_are_read():
+  parts, _ = documents.parse('a: &a {x: 1}\nb: [*a, *a]\nc: {<<: *a, y: 2}')
+  assert parts[0].value == {'a': {'x': 1}, 'b': [{'x': 1}, {'x': 1}], 'c': {'x': 1, 'y': 2}}

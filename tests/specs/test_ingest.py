@@ -63,6 +63,27 @@ def test_a_document_that_contains_itself_is_told_and_skipped(tmp_path):
   assert [(p.file, p.reason) for p in ingest.problems] == [('loop.yaml', 'is nested too deeply')]
 
 
+def test_a_pipe_among_the_files_is_told_and_skipped(tmp_path):
+  write(tmp_path, {'good.json': openapi('Good', 'x')})
+  os.mkfifo(tmp_path / 'pipe')
+  assert [(p.file, p.reason) for p in specs.load([tmp_path]).problems] == [('pipe', 'is not a regular file')]
+
+
+def test_operations_of_one_file_are_limited(tmp_path, monkeypatch):
+  monkeypatch.setattr('inftool_jax.specs.ingest.MAX_OPERATIONS', 2)
+  write(tmp_path, {'x.json': openapi('X', 'a', 'b', 'c', 'd')})
+  ingest = specs.load([tmp_path])
+  assert [t.name for t in ingest.tools] == ['a', 'b']
+  assert [(p.pointer, p.reason.split(';')[0]) for p in ingest.problems] == [('/paths/~1c/get', 'is one operation more than 2')]
+
+
+def test_dumps_of_live_servers_follow_the_files(tmp_path):
+  write(tmp_path, {'good.json': openapi('Good', 'x')})
+  ingest = specs.load([tmp_path], dumps={'mcp/live': {'server': 'Live', 'tools': [{'name': 'x', 'inputSchema': {}}]}})
+  assert [(t.name, t.server, t.lineage[0].source) for t in ingest.tools] == [('x', 'good', 'good.json'), ('live_x', 'live', 'mcp/live')]
+  assert [t.server for t in specs.load([], dumps={'live': {'tools': [{'name': 'x'}]}}).tools] == ['live']
+
+
 def test_paths_that_cannot_be_used_are_named(tmp_path):
   write(tmp_path, {'file': 'x', 'good/x.json': openapi('Good', 'x'), 'empty/README.md': 'x', 'bad/x.json': '{"a": 1}'})
   for path, words in [('nowhere', 'does not exist'), ('file/below', 'cannot be read'), ('empty', 'holds no specification'),

@@ -52,3 +52,13 @@ def test_bad_rows_are_told_and_left_out():
   assert [o.pointer for o in reading.operations] == ['/2', '/3']
   assert reading.operations[0].output_schema is None
   assert [p for p, _ in reading.problems] == ['/0', '/1', '/2/template_response']
+
+
+def test_queries_repeat_their_endpoints():
+  rows = [{'query': 'a', 'api_list': [ROW, {**ROW, 'api_name': 'two'}]}, {'query': 'b', 'api_list': [ROW]}]
+  assert rapidapi.is_rapidapi(rows[0])
+  for parts, prefix in [([Document('', rows)], ('/0', '/1')), ([Document(f'/{i}', r) for i, r in enumerate(rows, start=1)], ('/1', '/2'))]:
+    reading = rapidapi.read(parts)
+    assert [(o.name, o.pointer, o.repeats) for o in reading.operations] == [
+      ('find_clips_v2', f'{prefix[0]}/api_list/0', (f'{prefix[1]}/api_list/0',)), ('two', f'{prefix[0]}/api_list/1', ())]
+  assert [o.repeats for o in rapidapi.read([Document('', [ROW, ROW])]).operations] == [(), ()]  # rows of a crawl stay what they are

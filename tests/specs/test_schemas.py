@@ -112,3 +112,33 @@ def test_tuples_and_flags_of_old_drafts():
   assert schemas.Expander({}).expand(schema, sending=True) == {
     'type': 'object', 'required': ['must'], 'properties': {
       'pair': {'type': 'array', 'prefixItems': [{'type': 'string'}, {'type': 'integer'}], 'items': {'not': {}}}, 'must': {}}}
+
+
+def multiplying(key, times, levels=14):
+  """Each definition holds the next one several times."""
+  inner = {f'a{i}': {key: [{'$ref': f'#/d/a{i + 1}'}] * times} for i in range(levels)}
+  return {'d': {**inner, f'a{levels}': {'type': 'string'}}}
+
+
+def test_references_that_multiply_stay_small():
+  for key in ('allOf', 'anyOf', 'prefixItems'):
+    out = schemas.Expander(multiplying(key, 9)).expand({'$ref': '#/d/a0'}, sending=True)
+    assert nodes(out) <= 4 * schemas.MAX_NODES
+    jsonschema.Draft202012Validator.check_schema(out)
+
+
+def test_a_document_is_expanded_so_far_and_no_further(monkeypatch):
+  monkeypatch.setattr(schemas, 'MAX_TOTAL', 2000)
+  document = {'d': {f'a{i}': {'type': 'object', 'properties': {f'p{j}': {'type': 'string'} for j in range(200)}} for i in range(2)}}
+  expander = schemas.Expander(document)
+  sizes = [len(expander.expand({'$ref': '#/d/a0'}, sending=True).get('properties', {})) for _ in range(20)]
+  assert sizes[0] == 200 and sizes[-1] == 0 and 'more than 2,000 subschemas' in expander.problems[0]
+
+
+def test_a_reference_to_a_file_reads_none(tmp_path):
+  secret = tmp_path / 'secret.json'
+  secret.write_text('{"type": "string"}')
+  for ref in (str(secret), f'file://{secret}', '../secret.json', f'{secret}#/type', '#/../secret.json', 'https://example.com/x.json'):
+    expander = schemas.Expander({})
+    assert expander.expand({'$ref': ref}, sending=True) == {}
+    assert 'does not lead to anything in this file' in expander.problems[0]
