@@ -13,6 +13,7 @@ from jax.sharding import AxisType, Mesh
 from inftool_jax.errors import ConfigError
 from inftool_jax.parallel import rules
 
+MOST_WHOLE = 0.02  # share of the parameters that is worth no word
 REST = -1  # as the size of one axis: all devices that the others leave
 
 
@@ -63,15 +64,22 @@ def build(shape: MeshShape, devices: Sequence[jax.Device], dimensions: Iterable[
   sizes, problems = _resolved(wanted, len(devices))
   if math.prod(sizes.values()) == 1 and not problems:
     return None
-  problems += _uneven(sizes, dimensions)
+  problems += _uneven(sizes, dimensions, len(devices))
   if problems:
     raise ConfigError('the mesh does not fit:\n' + '\n'.join(f'  --config.mesh.{p}' for p in problems))
   return jax.make_mesh(tuple(sizes.values()), rules.AXES, (AxisType.Auto,) * len(rules.AXES), devices=devices)
 
 
-def sizes(mesh: Mesh | None) -> Mapping[str, int]:
-  """Devices along each axis."""
-  return dict.fromkeys(rules.AXES, 1) if mesh is None else mesh.shape
+def rows(mesh: Mesh | None) -> int:
+  """Into how many parts the rows of a batch are divided."""
+  return 1 if mesh is None else rules.parts(rules.ACTIVATIONS['batch'], mesh.shape)
+
+
+def describe(mesh: Mesh, axes: Any, shapes: Any) -> str:
+  """The mesh in a line; and the share of the parameters that is not divided, if it is more than `MOST_WHOLE`."""
+  text = f'mesh of {mesh.size} devices: ' + ', '.join(f'{axis} {size}' for axis, size in mesh.shape.items() if size > 1)
+  share = whole(mesh, axes, shapes)
+  return text + (f'; every device holds {share:.1%} of the parameters whole' if share > MOST_WHOLE else '')
 
 
 def whole(mesh: Mesh, axes: Any, shapes: Any) -> float:
@@ -103,7 +111,7 @@ def _resolved(wanted: dict[str, int], devices: int) -> tuple[dict[str, int], lis
   return wanted, []
 
 
-def _uneven(sizes: Mapping[str, int], dimensions: Iterable[Dimension]) -> Iterator[str]:
+def _uneven(sizes: Mapping[str, int], dimensions: Iterable[Dimension], devices: int) -> Iterator[str]:
   told = set()
   for d in dimensions:
     parts = rules.parts(d.mesh_axes, sizes)
@@ -112,8 +120,9 @@ def _uneven(sizes: Mapping[str, int], dimensions: Iterable[Dimension]) -> Iterat
       told.add((d.size, parts))
       cut = [axis for axis in d.mesh_axes if sizes[axis] > 1]
       by = ' x '.join(f'{axis} {sizes[axis]}' for axis in cut)
-      product = ' their product' if len(cut) > 1 else ''
-      yield f'{cut[0]}={sizes[cut[0]]}: {d.what}, which {by} does not divide; the nearest{product} that does is {_nearest(d.size, parts)}'
+      product = ' product' if len(cut) > 1 else ''
+      works = _nearest(math.gcd(d.size, devices), parts)
+      yield f'{cut[0]}={sizes[cut[0]]}: {d.what}, which {by} does not divide; the nearest{product} that does is {works}'
 
 
 def _nearest(size: int, wanted: int) -> int:

@@ -7,6 +7,7 @@ the compiled program.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -36,6 +37,30 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def rows(mesh: Mesh, axis: int) -> NamedSharding:
   """Where input lies whose axis number `axis` is the rows of a batch."""
   return NamedSharding(mesh, PartitionSpec(*[None] * axis, rules.ACTIVATIONS['batch']))
+
+
+@dataclasses.dataclass
+class Part:
+  """What one device holds of an array that is being filled."""
+
+  slices: tuple[slice, ...]  # of the whole array, with start and stop
+  array: jax.Array
+
+
+def parts(shape: tuple[int, ...], dtype: Any, place: NamedSharding | None) -> list[Part]:
+  """Zeros, on every device of this process as much as it will hold; without a sharding one part, the whole."""
+  if place is None:
+    return [Part(tuple(slice(0, n) for n in shape), jnp.zeros(shape, dtype))]
+  held = place.addressable_devices_indices_map(shape).items()
+  slices = {device: tuple(slice(*s.indices(n)[:2]) for s, n in zip(index or (), shape)) for device, index in held}
+  return [Part(its, jnp.zeros([s.stop - s.start for s in its], dtype, device=device)) for device, its in slices.items()]
+
+
+def joined(shape: tuple[int, ...], place: NamedSharding | None, pieces: Sequence[Part]) -> jax.Array:
+  """The array that the parts are of; nothing is copied."""
+  if place is None:
+    return pieces[0].array
+  return jax.make_array_from_single_device_arrays(shape, place, [part.array for part in pieces])
 
 
 def constrain(x: jax.Array, *names: str) -> jax.Array:

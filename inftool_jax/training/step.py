@@ -70,10 +70,10 @@ def make(config: DecoderConfig, transform: optax.GradientTransformation, objecti
     with placing.on(mesh):
       return update(state, batch, config, transform, objective)
 
-  placed = {}
+  placed: dict[str, Any] = {}
   if mesh is not None:
     state, whole, rows = places(config, transform, mesh), placing.replicated(mesh), placing.rows(mesh, 1)
-    placed = {'in_shardings': (state, Batch(*[rows] * 7, used=whole, tokens_total=whole)), 'out_shardings': (state, whole)}
+    placed = {'in_shardings': (state, Batch._make([*[rows] * 7, whole, whole])), 'out_shardings': (state, whole)}
   return jax.jit(run, donate_argnums=0, **placed)
 
 
