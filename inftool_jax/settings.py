@@ -13,6 +13,7 @@ from typing import Any
 
 from inftool_jax.errors import ConfigError, SpecError
 from inftool_jax.models.config import REMAT
+from inftool_jax.parallel.mesh import REST, MeshShape
 from inftool_jax.specs import sources
 from inftool_jax.training.optimizer import NAMES as OPTIMIZERS
 from inftool_jax.training.optimizer import SCHEDULES, TOKEN_RULES, OptimizerConfig
@@ -111,6 +112,7 @@ class Settings:
   stages: tuple[str, ...]
   specs: Specs
   model: Model
+  mesh: MeshShape  # of the learner; the sampler works on one device
   sampling: Sampling
   synthesis: Synthesis
   sft: Sft
@@ -193,6 +195,12 @@ def _check(s: Settings) -> Iterator[str]:
     ('evaluation.n', s.evaluation.n), ('specs.servers', s.specs.servers), ('synthesis.companions', s.synthesis.companions),
     *((f'synthesis.per_kind.{kind}', n) for kind, n in s.synthesis.per_kind.items()),
   ) if value < 0)  # fmt: skip
+  mesh = dataclasses.asdict(s.mesh)
+  for axis, n in mesh.items():
+    if n < 1 and n != REST:
+      yield f'mesh.{axis}: must be at least 1, or -1 for what the others leave, is {n}'
+  if list(mesh.values()).count(REST) > 1:
+    yield f'mesh: only one of {", ".join(mesh)} can be -1, what the others leave'
   if 0 < s.sampling.slots < 64 or 0 < s.sampling.prefill_rows * s.sampling.prefill_chunk < 64:
     yield 'sampling: slots, and prefill_rows * prefill_chunk, must be at least 64, or a sample would depend on its neighbors'
   if s.rounds.group < 2:

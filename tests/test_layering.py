@@ -25,16 +25,16 @@ LAYERS = (  # top to bottom; a room imports from itself and from layers below it
   {'play'},
   {'agents', 'servers', 'sampling', 'data'},
   {'rewards', 'chat', 'models', 'toolbox'},
-  {'specs'},
+  {'specs', 'parallel'},
   {'types', 'errors', 'seeds'},
 )
 DEPTH = {room: depth for depth, rooms in enumerate(LAYERS) for room in rooms}
-SETTINGS = 'settings'  # stands aside: anyone may read it, it knows options of optimizer and decoder, the vocabulary, servers' names
-SETTINGS_MAY_IMPORT = {'types', 'errors', 'specs.sources', 'training.optimizer', 'models.config'}
+SETTINGS = 'settings'  # stands aside: anyone may read it, it knows options of optimizer, decoder and mesh, the vocabulary, servers' names
+SETTINGS_MAY_IMPORT = {'types', 'errors', 'specs.sources', 'training.optimizer', 'models.config', 'parallel.mesh'}
 
 WITHOUT_JAX = {'types', 'errors', 'seeds', 'specs', 'toolbox', 'servers', 'agents', 'chat', 'rewards', 'play', 'synthesis', 'report'}
 ARRAYS = {'jax', 'jaxlib', 'flax', 'optax', 'orbax'}
-ANYWHERE_JAX_RUNS = {'models', 'sampling', 'training'}
+ANYWHERE_JAX_RUNS = {'models', 'parallel', 'sampling', 'training'}
 THEIR_NEEDS = ARRAYS | {'numpy', 'ml_dtypes', 'safetensors'}
 LOADED_WHEN_USED = {'transformers', 'tokenizers', 'mcp', 'sklearn', 'matplotlib'}
 

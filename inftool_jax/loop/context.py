@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+
+import jax
+from jax.sharding import Mesh
 
 from inftool_jax import seeds, specs, types
 from inftool_jax.chat.tokenizer import ChatTokenizer
@@ -14,6 +17,7 @@ from inftool_jax.errors import ConfigError
 from inftool_jax.models import config as decoder_config
 from inftool_jax.models import decoder, huggingface
 from inftool_jax.models.config import DecoderConfig
+from inftool_jax.parallel import mesh as meshes
 from inftool_jax.play.conversation import Limits
 from inftool_jax.sampling.programs import SamplerConfig
 from inftool_jax.servers.simulator import Simulator
@@ -36,6 +40,7 @@ class Context:
   splits: specs.Splits
   tokenizer: ChatTokenizer
   decoder: DecoderConfig
+  mesh: Mesh | None  # of the learner; None: one device
   simulators: Mapping[str, Simulator]  # split -> server of all its tools
 
   @property
@@ -73,10 +78,18 @@ def prepare(settings: Settings, workdir: str | pathlib.Path) -> Context:
     if not getattr(splits, name):
       raise ConfigError('--config.specs.paths: too few servers to hold some out for the test; give at least two')
   simulators: dict[str, Simulator] = {name: Simulator(getattr(splits, name), name) for name in families.SPLITS if getattr(splits, name)}
+  mesh = meshes.build(settings.mesh, jax.devices(), [*decoder.dimensions(shape), *_rows(settings)])
   claim(workdir, settings)
   if dumps:
     manifest.write_bytes(workdir / LIVE, manifest.readable(dumps))
-  return Context(settings, workdir, ingest, splits, tokenizer, shape, simulators)
+  return Context(settings, workdir, ingest, splits, tokenizer, shape, mesh, simulators)
+
+
+def _rows(settings: Settings) -> Iterator[meshes.Dimension]:
+  """What batches ask of a mesh. A round's micro-batches have as many rows as the mesh needs, those of SFT what the config says."""
+  yield meshes.activation(f'--config.sft.rows is {settings.sft.rows}', settings.sft.rows, 'batch')
+  for name, length in (('sft', settings.sft.row_length), ('rounds', settings.rounds.row_length)):
+    yield meshes.activation(f'--config.{name}.row_length is {length}', length, 'residual')
 
 
 def _live(settings: Settings, workdir: pathlib.Path) -> dict[str, types.JSON]:
@@ -99,8 +112,8 @@ def model_folder(settings: Settings) -> pathlib.Path:
 def base_params(context: Context) -> decoder.Params:
   """The policy before any training: the checkpoint's weights, or random ones if no checkpoint is named."""
   if not context.settings.model.path:
-    return decoder.init(context.decoder, seeds.derive(context.settings.seed, 'weights') % 2**31)
-  return huggingface.load(model_folder(context.settings), context.decoder)
+    return decoder.init(context.decoder, seeds.derive(context.settings.seed, 'weights') % 2**31, context.mesh)
+  return huggingface.load(model_folder(context.settings), context.decoder, context.mesh)
 
 
 def _offerable(tools: tuple[Tool, ...], settings: Settings) -> tuple[Tool, ...]:

@@ -24,13 +24,14 @@ from inftool_jax.loop.context import Context
 from inftool_jax.loop.log import Progress, say
 from inftool_jax.loop.synthesise import judge
 from inftool_jax.models import decoder
+from inftool_jax.parallel import mesh as meshes
 from inftool_jax.play.conversation import NOT_THE_POLICY
 from inftool_jax.report.scalars import Scalars
 from inftool_jax.sampling.sampler import BatchedSampler
 from inftool_jax.training import batching, checkpoint, objectives, optimizer, step
 from inftool_jax.types import Task, Trajectory
 
-ROWS = 1  # of a micro-batch: a row holds a whole group, so one is enough work
+ROWS = 1  # of a micro-batch, for each part of the mesh that has rows of its own: a row holds a whole group, so one is enough work
 ROLLOUTS = 'rollouts'
 
 
@@ -58,8 +59,8 @@ def _train_grpo(context: Context, stage: str, number: int, params, sampler: Batc
   settings = context.settings.rounds
   folder = context.folder(stage)
   transform = optimizer.make(settings.optimizer, settings.steps)
-  program = step.make(context.decoder, transform, objectives.grpo(settings.clip_low, settings.clip_high))
-  state, first, position = policy.resume(folder, step.init(params, transform))
+  program = step.make(context.decoder, transform, objectives.grpo(settings.clip_low, settings.clip_high), context.mesh)
+  state, first, position = policy.resume(folder, step.init(params, transform, step.places(context.decoder, transform, context.mesh)))
   counts = dict(position or {'conversations': 0, 'sampled tokens': 0, 'zero-variance groups': 0, 'dropped groups': 0})
   progress = Progress(stage, 'steps', settings.steps, time.monotonic(), first)
   window: list[Trajectory] = []
@@ -105,7 +106,8 @@ def grpo_batch(context: Context, groups: Sequence[Sequence[Trajectory]]) -> tupl
   used = [i for i in range(len(sound)) if (rewards[i] != rewards[i, 0]).any()]
   packed = pack_groups([sound[i] for i in used], settings.row_length)
   capacity = settings.tasks * settings.group  # every sample in a row of its own: the most there can be
-  batch = batching.batch(packed, ROWS, -(-capacity // ROWS), advantage[used].reshape(-1))
+  rows = ROWS * meshes.rows(context.mesh)
+  batch = batching.batch(packed, rows, -(-capacity // rows), advantage[used].reshape(-1))
   everything = [t for g in sound for t in g]
   facts = {
     'reward': float(rewards.mean()) if sound else 0.0,

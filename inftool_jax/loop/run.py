@@ -16,6 +16,7 @@ from inftool_jax.loop import evaluating, exporting, policy, rounds, sft, summary
 from inftool_jax.loop.context import Context
 from inftool_jax.loop.log import say
 from inftool_jax.models import decoder
+from inftool_jax.parallel import mesh as meshes
 from inftool_jax.report import tables
 from inftool_jax.sampling.sampler import BatchedSampler
 from inftool_jax.settings import parse
@@ -146,6 +147,8 @@ def _introduce(context: Context) -> None:
   size = f'{context.decoder.parameters / 1e6:.1f} M parameters'
   say(f'inftool_jax  preset {s.preset}  seed {s.seed}  policy {size}  run folder {context.workdir}')
   say(f'specifications: {len(ingest.tools)} tools from {len(ingest.read)} files ({formats}); {sizes}')
+  if context.mesh is not None:
+    say(meshes.describe(context.mesh, decoder.logical_axes(context.decoder), decoder.abstract(context.decoder)))
   if ingest.problems:
     say(f'  {len(ingest.problems)} places could not be read and were skipped; the first: {_problem(ingest.problems[0])}')
 

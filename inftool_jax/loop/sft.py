@@ -61,8 +61,8 @@ def train(
   """`settings.steps` updates over shuffled epochs of `trajectories`; resumes from the stage's newest checkpoint."""
   folder = context.folder(stage)
   transform = optimizer.make(settings.optimizer, settings.steps)
-  program = step.make(context.decoder, transform, objectives.sft)
-  state, first, _ = policy.resume(folder, step.init(params, transform))
+  program = step.make(context.decoder, transform, objectives.sft, context.mesh)
+  state, first, _ = policy.resume(folder, step.init(params, transform, step.places(context.decoder, transform, context.mesh)))
   fitting = [t for t in trajectories if len(t.tokens) <= settings.row_length]
   if len(fitting) < len(trajectories):
     say(f'  {stage}: {len(trajectories) - len(fitting)} trajectories are longer than --config.sft.row_length and are left out')

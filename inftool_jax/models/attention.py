@@ -8,7 +8,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from inftool_jax.parallel import placing
+
 QUERY_BLOCK = 128
+HEADS = ('batch', 'context', 'attended_heads', 'head')  # logical axes of queries, keys and values
+MASK = ('batch', 'context', 'context')
 MASKED = -1e30  # finite: a fully masked row (padding) stays free of NaN
 
 
@@ -29,13 +33,18 @@ def segment_attention(segments_BxT: jax.Array, parents_BxT: jax.Array):
 
   def attend(layer, q_BxTxHxE, k_BxTxKxE, v_BxTxKxE, cache):
     del layer
-    parts = []
-    for start in range(0, T, QUERY_BLOCK):  # later keys are masked anyway: a block of queries looks only as far as it ends
-      end = min(T, start + QUERY_BLOCK)
-      parts.append(_dense(q_BxTxHxE[:, start:end], k_BxTxKxE[:, :end], v_BxTxKxE[:, :end], mask_BxTxT[:, start:end, :end]))
-    return jnp.concatenate(parts, axis=1), cache
+    return placing.by_shard(_blocks, (HEADS, HEADS, HEADS, MASK), HEADS)(q_BxTxHxE, k_BxTxKxE, v_BxTxKxE, mask_BxTxT), cache
 
   return attend
+
+
+def _blocks(q_BxTxHxE, k_BxTxKxE, v_BxTxKxE, mask_BxTxT):
+  """Attention under a causal mask; a block of queries looks only as far as it ends, for later keys are masked anyway."""
+  T, parts = q_BxTxHxE.shape[1], []
+  for start in range(0, T, QUERY_BLOCK):
+    end = min(T, start + QUERY_BLOCK)
+    parts.append(_dense(q_BxTxHxE[:, start:end], k_BxTxKxE[:, :end], v_BxTxKxE[:, :end], mask_BxTxT[:, start:end, :end]))
+  return jnp.concatenate(parts, axis=1)
 
 
 def _dense(q_BxTxHxE, k_BxSxKxE, v_BxSxKxE, mask_BxTxS):

@@ -6,15 +6,20 @@ that pytree. The layers are stacked along a leading L axis and scanned: compile 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.sharding import Mesh
 
 from inftool_jax.models import rope
 from inftool_jax.models.config import DecoderConfig
+from inftool_jax.parallel import mesh as meshes
+from inftool_jax.parallel import placing
+from inftool_jax.parallel.placing import constrain
 
 Params = dict[str, Any]
 Cache = Any
@@ -84,9 +89,48 @@ class Decoder(nnx.Module):
       self.head = nnx.Param(init(rngs.params(), (config.vocab, config.dim), dtype))
 
 
-def init(config: DecoderConfig, seed: int) -> Params:
-  """Random parameters as a plain nested dict of arrays (`blocks` leaves have a leading L axis)."""
-  return split(Decoder(config, rngs=nnx.Rngs(params=seed)))
+# The logical axes of each parameter; what they mean on a mesh is `parallel.rules`' business. Those of a block have `layers` before them.
+AXES = {'embed': ('vocab', 'dim'), 'norm': ('norm',), 'head': ('vocab', 'dim')}
+BLOCK_AXES = {
+  'attention_norm': ('norm',),
+  'q': ('dim', 'heads'),
+  'k': ('dim', 'kv_heads'),
+  'v': ('dim', 'kv_heads'),
+  'o': ('heads', 'dim'),
+  'q_bias': ('heads',),
+  'k_bias': ('kv_heads',),
+  'v_bias': ('kv_heads',),
+  'q_norm': ('head',),
+  'k_norm': ('head',),
+  'ffn_norm': ('norm',),
+  'gate': ('dim', 'ffn'),
+  'up': ('dim', 'ffn'),
+  'down': ('ffn', 'dim'),
+}
+
+
+def logical_axes(config: DecoderConfig) -> Params:
+  """The tree of the parameters with a tuple of axis names in the place of each array."""
+  names = abstract(config)
+  blocks = {name: ('layers', *BLOCK_AXES[name]) for name in names['blocks']}
+  return {name: blocks if name == 'blocks' else AXES[name] for name in names}
+
+
+def dimensions(config: DecoderConfig) -> Iterator[meshes.Dimension]:
+  """What must divide evenly for the parameters to lie on a mesh, and attention to run there."""
+  c = config
+  sizes = {'vocab': c.vocab, 'dim': c.dim, 'heads': c.heads, 'kv_heads': c.kv_heads, 'ffn': c.ffn}
+  yield from meshes.parameters(logical_axes(config), sizes)
+  yield meshes.activation(f'attention has {c.kv_heads} key/value heads', c.kv_heads, 'attended_heads')
+
+
+def init(config: DecoderConfig, seed: int, mesh: Mesh | None = None) -> Params:
+  """Random parameters as a plain nested dict of arrays (`blocks` leaves have a leading L axis), each born where it lies on the mesh."""
+
+  def drawn() -> Params:
+    return split(Decoder(config, rngs=nnx.Rngs(params=seed)))
+
+  return drawn() if mesh is None else jax.jit(drawn, out_shardings=placing.shardings(mesh, logical_axes(config)))()
 
 
 def split(model: Decoder) -> Params:
@@ -113,7 +157,9 @@ def forward(
   What its backward pass keeps is `config.remat`'s choice.
   """
   dtype = jnp.dtype(config.compute_dtype)
-  x_BxTxD = params['embed'][tokens_BxT].astype(dtype)
+  look_up = functools.partial(placing.look_up, name='vocab')
+  rows_BxTxD = placing.by_shard(look_up, (AXES['embed'], ('batch', 'context')), ('batch', 'context', 'dim'))(params['embed'], tokens_BxT)
+  x_BxTxD = constrain(rows_BxTxD.astype(dtype), 'batch', 'residual', 'dim')
   angles_BxTxE = rope.angles(positions_BxT, config.head_dim, config.rope_theta, config.rope_scaling)
 
   def layer(carry, scanned):
@@ -134,11 +180,17 @@ def apply_block(block: Params, config: DecoderConfig, x_BxTxD, angles_BxTxE, att
   c, dtype = config, x_BxTxD.dtype
   B, T, _ = x_BxTxD.shape
 
+  def normed(name: str):
+    return constrain(rms_norm(x_BxTxD, block[name], c.norm_eps), 'batch', 'length', 'dim')
+
+  def added(h, name: str):
+    return x_BxTxD + constrain(matmul(h, block[name].astype(dtype)), 'batch', 'residual', 'dim')
+
   def project(h, name: str, heads: int):
     y = matmul(h, block[name].astype(dtype))
     if c.qkv_bias:
       y = y + block[name + '_bias'].astype(dtype)
-    return y.reshape(B, T, heads, c.head_dim)
+    return constrain(y.reshape(B, T, heads, c.head_dim), 'batch', 'length', 'heads', 'head')
 
   def rotated(h, name: str, heads: int):
     y = project(h, name, heads)
@@ -146,16 +198,17 @@ def apply_block(block: Params, config: DecoderConfig, x_BxTxD, angles_BxTxE, att
       y = rms_norm(y, block[name + '_norm'], c.norm_eps)
     return rope.rotate(y, angles_BxTxE, c.rope_scaling)
 
-  h = rms_norm(x_BxTxD, block['attention_norm'], c.norm_eps)
+  h = normed('attention_norm')
   q_BxTxHxE = rotated(h, 'q', c.heads)
   k_BxTxKxE = rotated(h, 'k', c.kv_heads)
   v_BxTxKxE = project(h, 'v', c.kv_heads)
   out_BxTxHxE, cache = attend(q_BxTxHxE, k_BxTxKxE, v_BxTxKxE, cache)
-  x_BxTxD = x_BxTxD + matmul(out_BxTxHxE.reshape(B, T, c.heads * c.head_dim), block['o'].astype(dtype))
+  out_BxTxHE = constrain(out_BxTxHxE.reshape(B, T, c.heads * c.head_dim), 'batch', 'length', 'heads')
+  x_BxTxD = added(out_BxTxHE, 'o')
 
-  h = rms_norm(x_BxTxD, block['ffn_norm'], c.norm_eps)
+  h = normed('ffn_norm')
   gated_BxTxF = jax.nn.silu(matmul(h, block['gate'].astype(dtype))) * matmul(h, block['up'].astype(dtype))
-  return x_BxTxD + matmul(gated_BxTxF, block['down'].astype(dtype)), cache
+  return added(constrain(gated_BxTxF, 'batch', 'length', 'ffn'), 'down'), cache
 
 
 @jax.custom_vjp

@@ -13,13 +13,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from inftool_jax.errors import CheckpointError
 from inftool_jax.models import decoder, tensorfiles
 from inftool_jax.models.config import DecoderConfig, to_huggingface
 from inftool_jax.models.tensorfiles import Stored, Tensor
+from inftool_jax.parallel import placing
+from inftool_jax.parallel.placing import Part
 
 BLOCK = {  # ours -> (theirs under model.layers.N., transposed)
   'attention_norm': ('input_layernorm.weight', False),
@@ -69,11 +71,11 @@ def places(config: DecoderConfig) -> list[Place]:
   return [top('embed'), *layers, *(top(ours) for ours in shapes if ours not in ('embed', 'blocks'))]
 
 
-def load(folder: str | pathlib.Path, config: DecoderConfig) -> decoder.Params:
-  """Parameters of the checkpoint in `folder`, in `config.param_dtype`.
+def load(folder: str | pathlib.Path, config: DecoderConfig, mesh: Mesh | None = None) -> decoder.Params:
+  """Parameters of the checkpoint in `folder`, in `config.param_dtype`, each where it lies on the mesh.
 
   All headers are checked against the config before anything is allocated. Then one block of one tensor at a time goes through
-  host memory.
+  host memory; a device of the mesh is sent what it holds of it.
 
   Raises:
     CheckpointError: a tensor is missing, unexpected or misshapen, or a file is unreadable; the message names it.
@@ -82,25 +84,43 @@ def load(folder: str | pathlib.Path, config: DecoderConfig) -> decoder.Params:
   stored = tensorfiles.scan(folder)
   wanted = places(config)
   _check(folder, stored, wanted)
-  params: dict[str, Any] = jax.tree.map(lambda like: jnp.zeros(like.shape, like.dtype), decoder.abstract(config))
+  shapes = decoder.abstract(config)
+  homes = jax.tree.map(lambda _: None, shapes) if mesh is None else placing.shardings(mesh, decoder.logical_axes(config))
+  parts = jax.tree.map(lambda like, home: placing.parts(like.shape, like.dtype, home), shapes, homes)
   for place in wanted:
-    home = functools.reduce(dict.__getitem__, place.path[:-1], params)
     for row, block in stored[place.name].blocks():
-      layer = None if place.layer is None else np.int32(place.layer)
-      # Waited for: blocks that are still on their way to the device would pile up in host memory.
-      home[place.path[-1]] = jax.block_until_ready(_put(home[place.path[-1]], block, layer, np.int32(row), place.transposed))
-  return params
+      for part in _at(parts, place.path):
+        _fill(part, block, place, row)
+      # Waited for: blocks that are still on their way to a device would pile up in host memory.
+      jax.block_until_ready([part.array for part in _at(parts, place.path)])
+  return jax.tree.map(lambda like, home, pieces: placing.joined(like.shape, home, pieces), shapes, homes, parts)
 
 
-@functools.partial(jax.jit, static_argnums=4, donate_argnums=0)
-def _put(out: jax.Array, block: jax.Array, layer, row, transposed: bool) -> jax.Array:
-  """`out` with a block of rows of one tensor in its place, of layer `layer` if there are layers."""
-  start = [0] * block.ndim
-  start[-1 if transposed else 0] = row
+def _at(tree: Any, path: tuple[str, ...]) -> Any:
+  return functools.reduce(lambda node, key: node[key], path, tree)
+
+
+def _fill(part: Part, block: np.ndarray, place: Place, row: int) -> None:
+  """Puts into `part` what it holds of the block that begins with row number `row` of one tensor."""
+  theirs = part.slices[len(part.slices) - block.ndim :]  # of one layer; layers are not divided
+  theirs = theirs[::-1] if place.transposed else theirs
+  first = (row, *[0] * (block.ndim - 1))  # in the tensor as the checkpoint has it
+  begin = [max(here, s.start) for here, s in zip(first, theirs)]
+  end = [min(here + size, s.stop) for here, size, s in zip(first, block.shape, theirs)]
+  if any(b >= e for b, e in zip(begin, end)):
+    return
+  held = block[tuple(slice(b - here, e - here) for b, e, here in zip(begin, end, first))]
+  start = np.array([b - s.start for b, s in zip(begin, theirs)], np.int32)
+  start = start[::-1] if place.transposed else start
+  layer = () if place.layer is None else (np.int32(place.layer),)
+  part.array = _put(part.array, held, (*layer, *start), place.transposed)
+
+
+@functools.partial(jax.jit, static_argnums=3, donate_argnums=0)
+def _put(out: jax.Array, block: jax.Array, start, transposed: bool) -> jax.Array:
+  """`out` with a block of one tensor in its place."""
   block = (block.T if transposed else block).astype(out.dtype)
-  if layer is None:
-    return jax.lax.dynamic_update_slice(out, block, start)
-  return jax.lax.dynamic_update_slice(out, block[None], [layer, *start])
+  return jax.lax.dynamic_update_slice(out, block.reshape((1,) * (out.ndim - block.ndim) + block.shape), start)
 
 
 def _check(folder: pathlib.Path, stored: Mapping[str, Stored], wanted: list[Place]) -> None:
@@ -164,7 +184,7 @@ def save(
 
 def _fetcher(params: decoder.Params, place: Place) -> Callable[[], np.ndarray]:
   def fetch() -> np.ndarray:
-    value = functools.reduce(lambda tree, key: tree[key], place.path, params)
+    value = _at(params, place.path)
     if place.layer is not None:
       value = jax.lax.dynamic_index_in_dim(value, np.int32(place.layer), keepdims=False)  # one program for all layers
     array = np.asarray(value)

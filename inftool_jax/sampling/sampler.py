@@ -46,7 +46,7 @@ class _Job:
 
 
 class BatchedSampler:
-  """Implements `types.Sampler` on one device or mesh. Not thread-safe: one event loop drives it."""
+  """Implements `types.Sampler` on one device: weights that are divided over a mesh are gathered there. Not thread-safe: one event loop."""
 
   def __init__(self, params, config: DecoderConfig, sizes: SamplerConfig, version: int = 0):
     self.config, self.sizes, self.version = config, sizes, version
@@ -247,7 +247,7 @@ async def _settle() -> None:
 
 
 def _placed(tree):
-  """The arrays, committed to the device: computed ones are not, restored ones are, and either kind is a compilation of its own."""
+  """The arrays, committed to one device: computed ones are not, restored ones are, and either kind is a compilation of its own."""
   return jax.device_put(tree, jax.local_devices()[0])
 
 

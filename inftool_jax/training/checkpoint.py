@@ -80,7 +80,7 @@ class Checkpointer:
     self.close()
 
   def save(self, step: int, state: Any, policy_version: int, position: types.JSON) -> None:
-    """Starts saving `state` (a pytree of arrays and numbers, all on this process's devices).
+    """Starts saving `state` (a pytree of arrays and numbers, all on this process's devices, whole or divided over them).
 
     Returns once the arrays are copied, so that the caller may donate them. A checkpoint of this step is replaced: it is
     there when it was found damaged and the run came by again. Raises CheckpointError when the save before failed.
@@ -136,8 +136,9 @@ def latest(folder: Path) -> Path | None:
 def restore(folder: Path, like: Tree) -> Restored[Tree] | None:
   """The newest checkpoint whose every leaf has its hash; None when there is none yet.
 
-  `like` gives structure, shapes, dtypes and, where its leaves have them, shardings. Interrupted and damaged checkpoints
-  are skipped with a message. Raises CheckpointError when `like` does not fit, or when all checkpoints are damaged.
+  `like` gives structure, shapes, dtypes and, where its leaves have them, shardings: any, whatever the checkpoint was saved from.
+  Interrupted and damaged checkpoints are skipped with a message. Raises CheckpointError when `like` does not fit, or when all
+  checkpoints are damaged.
   """
   damaged = []
   for path in _committed(Path(folder)):
@@ -201,7 +202,9 @@ def _abstract(leaf: Any) -> Any:
   """What Orbax is to restore a leaf as; a NumPy array where `like` has one."""
   if isinstance(leaf, np.ndarray):
     return leaf
-  return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=getattr(leaf, 'sharding', None))
+  # Without a sharding of its own it comes to one device, and not to the devices that it was saved from: they may not be here.
+  place = getattr(leaf, 'sharding', None) or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+  return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)
 
 
 def _leaf(name: str, array: Any) -> Leaf:

@@ -8,6 +8,10 @@ import jax
 import jax.numpy as jnp
 
 from inftool_jax.models import decoder
+from inftool_jax.parallel import placing
+
+HEAD, HIDDEN, POSITIONS, ALL = ('vocab', 'dim'), ('batch', 'dim'), ('batch',), ()  # logical axes on a mesh
+INPUTS = (HEAD, HIDDEN, POSITIONS, POSITIONS, POSITIONS, ALL)
 
 
 def token_logprobs(
@@ -18,24 +22,40 @@ def token_logprobs(
   Goes through the wanted positions in chunks of `chunk` and recomputes a chunk's logits in the backward pass: at most
   [chunk, V] logits are alive, and prompts, most of a batch, cost nothing. Differentiable in the hidden states and the head through
   the log-probability; the entropy is a metric and carries no gradient.
+
+  On a mesh every device goes through the positions of its part of the batch with its part of the vocabulary, all of them for as many
+  chunks as the fullest part needs; what they exchange of a chunk has length `chunk`, or [chunk, D] in the backward pass.
   """
+  wanted_N = jnp.asarray(wanted_N)
+  order_P, chunks = placing.by_shard(functools.partial(_order, chunk), (POSITIONS,), (POSITIONS, ALL))(wanted_N)
+  return _chunked(decoder.head(params), hidden_NxD, jnp.asarray(targets_N), wanted_N, order_P, chunks, chunk)
+
+
+def _order(chunk: int, wanted_N):
+  """Positions in the order in which chunks take them, and the number of chunks."""
   order_N = jnp.argsort(~wanted_N, stable=True)  # the wanted positions first, in their order
   pad = -order_N.shape[0] % chunk
   order_P = jnp.pad(order_N, (0, pad), constant_values=order_N.shape[0])  # out of range: read as 0, dropped on write
-  chunks = (wanted_N.sum() + chunk - 1) // chunk
-  return _chunked(decoder.head(params), hidden_NxD, jnp.asarray(targets_N), jnp.asarray(wanted_N), order_P, chunks, chunk)
+  return order_P, placing.largest((wanted_N.sum() + chunk - 1) // chunk, 'batch')
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(6,))
 def _chunked(head_VxD, hidden_NxD, targets_N, wanted_N, order_P, chunks, chunk: int):
+  by_shard = placing.by_shard(functools.partial(_values, chunk), INPUTS, (POSITIONS, POSITIONS))
+  return by_shard(head_VxD, hidden_NxD, targets_N, wanted_N, order_P, chunks)
+
+
+def _values(chunk: int, head_VxD, hidden_NxD, targets_N, wanted_N, order_P, chunks):
   N = hidden_NxD.shape[0]
 
   def one(i, carry):
     logp_N, entropy_N = carry
     index_C, h_CxD, t_C = _chunk(i, chunk, order_P, hidden_NxD, targets_N)
     logits_CxV, norm_C = _logits(head_VxD, h_CxD)
-    logp_C = jnp.take_along_axis(logits_CxV, t_C[:, None], axis=-1)[:, 0] - norm_C
-    entropy_C = norm_C - (jnp.exp(logits_CxV - norm_C[:, None]) * logits_CxV).sum(axis=-1)
+    here_C = placing.own(t_C, 'vocab', logits_CxV.shape[1])
+    at_target_C = jnp.take_along_axis(logits_CxV, here_C[:, None], axis=-1, mode='fill', fill_value=0)[:, 0]
+    logp_C = placing.total(at_target_C, 'vocab') - norm_C
+    entropy_C = norm_C - placing.total((jnp.exp(logits_CxV - norm_C[:, None]) * logits_CxV).sum(axis=-1), 'vocab')
     return logp_N.at[index_C].set(logp_C, mode='drop'), entropy_N.at[index_C].set(entropy_C, mode='drop')
 
   logp_N, entropy_N = jax.lax.fori_loop(0, chunks, one, (jnp.zeros(N, jnp.float32), jnp.zeros(N, jnp.float32)))
@@ -48,9 +68,13 @@ def _forward(head_VxD, hidden_NxD, targets_N, wanted_N, order_P, chunks, chunk: 
 
 
 def _backward(chunk: int, residuals, cotangents):
+  by_shard = placing.by_shard(functools.partial(_gradients, chunk), (*INPUTS, POSITIONS), (HEAD, HIDDEN))
+  return *by_shard(*residuals, cotangents[0]), None, None, None, None
+
+
+def _gradients(chunk: int, head_VxD, hidden_NxD, targets_N, wanted_N, order_P, chunks, pull_N):
   """d logp / d logits = onehot(target) - softmax."""
-  head_VxD, hidden_NxD, targets_N, wanted_N, order_P, chunks = residuals
-  pull_N = jnp.where(wanted_N, cotangents[0], 0.0)
+  pull_N = jnp.where(wanted_N, pull_N, 0.0)
 
   def one(i, carry):
     d_head_VxD, d_hidden_NxD = carry
@@ -58,14 +82,15 @@ def _backward(chunk: int, residuals, cotangents):
     pull_C = pull_N.at[index_C].get(mode='fill', fill_value=0.0)
     logits_CxV, norm_C = _logits(head_VxD, h_CxD)
     residual_CxV = -jnp.exp(logits_CxV - norm_C[:, None]) * pull_C[:, None]
-    residual_CxV = residual_CxV.at[jnp.arange(chunk), t_C].add(pull_C).astype(h_CxD.dtype)
+    here_C = placing.own(t_C, 'vocab', logits_CxV.shape[1])  # outside of what is here: dropped
+    residual_CxV = residual_CxV.at[jnp.arange(chunk), here_C].add(pull_C).astype(h_CxD.dtype)
     d_head_VxD += jnp.einsum('cv,cd->vd', residual_CxV, h_CxD, preferred_element_type=jnp.float32)
-    d_h_CxD = jnp.einsum('cv,vd->cd', residual_CxV, head_VxD.astype(h_CxD.dtype))
+    d_h_CxD = placing.total(jnp.einsum('cv,vd->cd', residual_CxV, head_VxD.astype(h_CxD.dtype)), 'vocab')
     return d_head_VxD, d_hidden_NxD.at[index_C].set(d_h_CxD, mode='drop')
 
   zeros = jnp.zeros(head_VxD.shape, jnp.float32), jnp.zeros_like(hidden_NxD)
   d_head_VxD, d_hidden_NxD = jax.lax.fori_loop(0, chunks, one, zeros)
-  return d_head_VxD.astype(head_VxD.dtype), d_hidden_NxD, None, None, None, None
+  return placing.total(d_head_VxD, 'batch').astype(head_VxD.dtype), d_hidden_NxD
 
 
 _chunked.defvjp(_forward, _backward)
@@ -79,4 +104,4 @@ def _chunk(i, chunk: int, order_P, hidden_NxD, targets_N):
 def _logits(head_VxD, h_CxD):
   """float32 logits [C, V] and their log normalizer [C]."""
   logits_CxV = jnp.einsum('cd,vd->cv', h_CxD, head_VxD.astype(h_CxD.dtype), preferred_element_type=jnp.float32)
-  return logits_CxV, jax.nn.logsumexp(logits_CxV, axis=-1)
+  return logits_CxV, placing.log_total(jax.nn.logsumexp(logits_CxV, axis=-1), 'vocab')

@@ -8,10 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
 from inftool_jax.models import attention, decoder
 from inftool_jax.models.config import DecoderConfig
-from inftool_jax.training import logprobs
+from inftool_jax.parallel import placing
+from inftool_jax.training import logprobs, placement
 from inftool_jax.training.objectives import Objective, Tokens
 
 HEAD_CHUNK = 1024  # positions whose logits are alive at once
@@ -39,18 +41,40 @@ class Batch(NamedTuple):
   tokens_total: np.float32  # trained tokens of the whole batch: the denominator of loss and metrics
 
 
-def init(params: decoder.Params, transform: optax.GradientTransformation) -> State:
-  return State(params, transform.init(params), jnp.zeros((), jnp.int32))
+def init(params: decoder.Params, transform: optax.GradientTransformation, places: State | None = None) -> State:
+  """The state before the first update; with `places` the parameters lie there already and the optimizer's state is born beside them."""
+  if places is None:
+    return State(params, transform.init(params), jnp.zeros((), jnp.int32))
+  opt_state = jax.jit(transform.init, out_shardings=places.opt_state)(params)
+  return State(params, opt_state, jnp.zeros((), jnp.int32, device=places.step))
 
 
-def make(config: DecoderConfig, transform: optax.GradientTransformation, objective: Objective):
+def places(config: DecoderConfig, transform: optax.GradientTransformation, mesh: Mesh | None) -> State | None:
+  """A sharding in the place of each array of the state; None on one device."""
+  if mesh is None:
+    return None
+  params = decoder.abstract(config)
+  return placement.like_parameters(jax.eval_shape(lambda p: init(p, transform), params), params, decoder.logical_axes(config), mesh)
+
+
+def make(config: DecoderConfig, transform: optax.GradientTransformation, objective: Objective, mesh: Mesh | None = None):
   """The update as one compiled program: (state, batch) -> (state, metrics).
 
   The state is donated. The gradient is that of the objective's mean over all trained tokens of the batch, whatever
   the micro-batches (invariant 5). Metrics are token means, plus `grad_norm` and `update_norm`. A step whose gradient is not
-  finite changes nothing and reports `skipped` = 1.
+  finite changes nothing and reports `skipped` = 1. On a mesh the rows of a micro-batch are divided over the devices of `batch`
+  (`parallel.rules`), of which R must be a multiple.
   """
-  return jax.jit(lambda state, batch: update(state, batch, config, transform, objective), donate_argnums=0)
+
+  def run(state, batch):
+    with placing.on(mesh):
+      return update(state, batch, config, transform, objective)
+
+  placed: dict[str, Any] = {}
+  if mesh is not None:
+    state, whole, rows = places(config, transform, mesh), placing.replicated(mesh), placing.rows(mesh, 1)
+    placed = {'in_shardings': (state, Batch._make([*[rows] * 7, whole, whole])), 'out_shardings': (state, whole)}
+  return jax.jit(run, donate_argnums=0, **placed)
 
 
 def update(state: State, batch: Batch, config: DecoderConfig, transform, objective: Objective) -> tuple[State, dict[str, jax.Array]]:
@@ -61,7 +85,8 @@ def update(state: State, batch: Batch, config: DecoderConfig, transform, objecti
     grads, sums = carry
     micro = jax.tree.map(lambda x: x[m], batch[:7])
     new_grads, new_sums = grad_fn(state.params, micro)
-    return jax.tree.map(jnp.add, grads, new_grads), jax.tree.map(jnp.add, sums, new_sums)
+    grads = placing.constrain_parameters(jax.tree.map(jnp.add, grads, new_grads), decoder.logical_axes(config))
+    return grads, jax.tree.map(jnp.add, sums, new_sums)
 
   shapes = jax.eval_shape(grad_fn, state.params, jax.tree.map(lambda x: x[0], batch[:7]))
   zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
@@ -82,7 +107,7 @@ def loss_sum(params: decoder.Params, micro: tuple, config: DecoderConfig, object
   """Sum of the objective over the trained tokens of one micro-batch [R, T], and the sums of its metrics."""
   tokens_RxT, segments, parents, positions, mask, advantage, behavior = micro
   hidden_RxTxD, _ = decoder.forward(params, config, tokens_RxT, positions, attention.segment_attention(segments, parents))
-  hidden_NxD = hidden_RxTxD[:, :-1].reshape(-1, config.dim)
+  hidden_NxD = placing.constrain(hidden_RxTxD, 'batch', 'context', 'dim')[:, :-1].reshape(-1, config.dim)
   mask_N, advantage_N, behavior_N = (x[:, 1:].reshape(-1) for x in (mask, advantage, behavior))
   logp, entropy = logprobs.token_logprobs(params, hidden_NxD, tokens_RxT[:, 1:].reshape(-1), mask_N, HEAD_CHUNK)
   return objective(Tokens(logp, entropy, mask_N, advantage_N, behavior_N))

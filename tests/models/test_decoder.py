@@ -12,6 +12,7 @@ import pytest
 from inftool_jax.errors import CheckpointError
 from inftool_jax.models import attention, decoder, rope
 from inftool_jax.models.config import DecoderConfig
+from inftool_jax.parallel import rules
 from tests.models import reference
 from tests.models.small import CONFIG, SMALL, same_bits, weights
 
@@ -149,6 +150,17 @@ def test_attention_scores_depend_on_distance_only() -> None:
 def test_the_stated_number_of_parameters_is_the_real_one(name: str) -> None:
   config = SMALL[name]
   assert config.parameters == sum(x.size for x in jax.tree.leaves(decoder.abstract(config)))
+
+
+@pytest.mark.parametrize('name', SMALL)
+def test_every_axis_of_every_parameter_has_a_name_and_the_named_size(name: str) -> None:
+  c = SMALL[name]
+  sizes = {'layers': {c.layers}, 'vocab': {c.vocab}, 'dim': {c.dim}, 'norm': {c.dim}, 'ffn': {c.ffn}, 'head': {c.head_dim}}
+  sizes |= {'heads': {c.heads * c.head_dim}, 'kv_heads': {c.kv_heads * c.head_dim}}
+  like, named = decoder.abstract(c), dict(rules.flatten(decoder.logical_axes(c)))
+  assert list(named) == [path for path, _ in rules.flatten(jax.tree.map(lambda x: x.shape, like))]
+  for (path, names), array in zip(named.items(), jax.tree.leaves(like), strict=True):
+    assert len(names) == array.ndim and all(size in sizes[axis] for axis, size in zip(names, array.shape)), path
 
 
 def test_init_has_the_abstract_shapes_and_follows_its_seed() -> None:

@@ -1,0 +1,129 @@
+"""What must hold on a mesh; run by `test_eight_devices.py` in a process that has eight CPU devices."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import Mesh
+
+from inftool_jax.data import packing
+from inftool_jax.models import decoder, huggingface, tensorfiles
+from inftool_jax.parallel import mesh as meshes
+from inftool_jax.parallel.mesh import MeshShape
+from inftool_jax.sampling.sampler import BatchedSampler
+from inftool_jax.training import batching, checkpoint, objectives, optimizer, step
+from inftool_jax.training.optimizer import OptimizerConfig
+from tests.models.small import CONFIG, same_bits, weights
+from tests.sampling.driving import SIZES
+from tests.training.rows import ADVANTAGE, FLAT, ROW
+
+assert jax.device_count() == 8
+C = dataclasses.replace(CONFIG, vocab=104, heads=16, kv_heads=8, head_dim=4)
+CHUNK = 32  # less than a part of the batch has: several chunks, not as many on every device
+MESHES = {  # data x fsdp x tensor x sequence
+  'fsdp 8': MeshShape(fsdp=8),
+  'fsdp 4 x tensor 2': MeshShape(fsdp=4, tensor=2),
+  'fsdp 2 x tensor 4': MeshShape(fsdp=2, tensor=4),
+  'tensor 8': MeshShape(tensor=8),
+  'data 2 x tensor 2 x sequence 2': MeshShape(data=2, tensor=2, sequence=2),
+}
+KEEP = optax.GradientTransformation(lambda params: jax.tree.map(jnp.zeros_like, params), lambda grads, state, params: (grads, grads))
+GRPO = objectives.grpo(0.2, 0.28)
+BATCH = batching.batch(packing.pack(FLAT, ROW), 8, 2, ADVANTAGE)
+build = lambda name: meshes.build(MESHES[name], jax.devices(), decoder.dimensions(C))
+
+
+def _on(mesh: Mesh | None, transform: optax.GradientTransformation, config=C) -> step.State:
+  places = step.places(config, transform, mesh)
+  params = weights(config) if places is None else jax.device_put(weights(config), places.params)
+  return step.init(params, transform, places)
+
+
+@functools.cache
+def _one_device() -> tuple[decoder.Params, dict[str, jax.Array]]:
+  state, metrics = step.make(C, KEEP, GRPO)(_on(None, KEEP), BATCH)
+  return jax.tree.map(np.asarray, state.opt_state), metrics
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+  monkeypatch.setattr(step, 'HEAD_CHUNK', CHUNK)
+
+
+@pytest.mark.parametrize('name', MESHES)
+def test_loss_and_gradient_are_those_of_one_device(name: str) -> None:
+  mesh = build(name)
+  config = dataclasses.replace(C, remat='projections' if mesh.shape['sequence'] > 1 else 'none')
+  state = _on(mesh, KEEP, config)
+  program = step.make(config, KEEP, GRPO, mesh).lower(state, BATCH).compile()
+  state, metrics = program(state, BATCH)
+  gradient, expected = _one_device()
+  for (path, x), y in zip(jax.tree_util.tree_leaves_with_path(state.opt_state), jax.tree.leaves(gradient), strict=True):
+    assert np.linalg.norm(np.asarray(x) - y) <= 1e-5 * np.linalg.norm(y), jax.tree_util.keystr(path)
+  for key, value in metrics.items():
+    np.testing.assert_allclose(value, expected[key], rtol=1e-5, atol=1e-6, err_msg=key)
+  # A device computes the logits of its part of the vocabulary, and nobody gathers them: invariant 9, on each device.
+  shapes = {tuple(map(int, dims.split(','))) for dims in re.findall(r'f32\[([\d,]+)\]', program.as_text())}
+  part = C.vocab // mesh.shape['tensor']
+  assert (CHUNK, part) in shapes
+  assert not [shape for shape in shapes if C.vocab in shape and C.dim not in shape and part != C.vocab]
+  assert not [shape for shape in shapes if part in shape and np.prod(shape) > part * max(CHUNK, C.dim)]
+
+
+def test_a_run_goes_on_from_a_checkpoint_of_a_mesh_on_it_and_on_another_layout(tmp_path: Path) -> None:
+  mesh, transform = build('fsdp 2 x tensor 4'), optimizer.make(OptimizerConfig('adamw', learning_rate=1e-3), 10)
+  program = step.make(C, transform, GRPO, mesh)
+  state, _ = program(_on(mesh, transform), BATCH)
+  with checkpoint.Checkpointer(tmp_path) as saver:
+    saver.save(1, state, 1, None)
+  fresh = _on(mesh, transform)
+  restored = checkpoint.restore(tmp_path, fresh).state
+  assert same_bits(restored, state) and checkpoint.params_hash(restored) == checkpoint.params_hash(state)
+  assert all(jax.tree.leaves(jax.tree.map(lambda a, b: a.sharding == b.sharding, restored, fresh)))
+  for like in (_on(build('fsdp 4 x tensor 2'), transform), _on(None, transform), jax.eval_shape(lambda: _on(None, transform))):
+    other = checkpoint.restore(tmp_path, like).state
+    assert checkpoint.params_hash(other) == checkpoint.params_hash(state)
+    wanted = getattr(like.params['embed'], 'sharding', None) or jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    assert other.params['embed'].sharding == wanted
+  after, again = (program(s, BATCH)[0] for s in (state, restored))
+  assert same_bits(after, again) and after.step == 2 and program._cache_size() == 1
+
+
+def test_an_import_puts_each_part_where_it_lies_and_an_export_is_that_of_one_device(tmp_path: Path, monkeypatch) -> None:
+  monkeypatch.setattr(tensorfiles, 'BLOCK_BYTES', 700)  # several rows of most tensors: blocks and parts do not end together
+  huggingface.save(tmp_path / 'a', weights(C), C, eos=2, pad=0)
+  whole = huggingface.load(tmp_path / 'a', C)
+  for name in ('fsdp 2 x tensor 4', 'data 2 x tensor 2 x sequence 2'):
+    mesh = build(name)
+    loaded = huggingface.load(tmp_path / 'a', C, mesh)
+    assert same_bits(loaded, whole)
+    assert all(jax.tree.leaves(jax.tree.map(lambda x, s: x.sharding == s, loaded, step.places(C, KEEP, mesh).params)))
+    huggingface.save(tmp_path / name, loaded, C, eos=2, pad=0)
+    assert (tmp_path / name / 'model.safetensors').read_bytes() == (tmp_path / 'a' / 'model.safetensors').read_bytes()
+  q = loaded['blocks']['q']
+  assert {s.data.shape for s in q.addressable_shards} == {(2, 32, 32)} and q.shape == (2, 32, 64)
+
+
+def test_random_parameters_are_those_of_one_device() -> None:
+  there, here = decoder.init(C, 3, build('fsdp 2 x tensor 4')), decoder.init(C, 3)
+  for a, b in zip(jax.tree.leaves(there), jax.tree.leaves(here), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-9)
+  assert there['blocks']['up'].addressable_shards[0].data.shape == (2, 16, 12)
+
+
+def test_the_sampler_gathers_the_weights_of_a_mesh_on_one_device() -> None:
+  sampler = BatchedSampler(decoder.init(C, 3, build('tensor 8')), C, SIZES)
+  assert {x.sharding for x in jax.tree.leaves(sampler._params)} == {jax.sharding.SingleDeviceSharding(jax.local_devices()[0])}
+
+
+def test_what_the_others_leave_is_filled_in() -> None:
+  assert dict(meshes.build(MeshShape(fsdp=-1, tensor=2), jax.devices(), []).shape) == {'data': 1, 'fsdp': 4, 'tensor': 2, 'sequence': 1}
+  assert meshes.rows(build('data 2 x tensor 2 x sequence 2')) == 2 and meshes.rows(build('fsdp 8')) == 8
