@@ -81,7 +81,7 @@ def _tiny() -> ml_collections.ConfigDict:
 
   c.sft = ml_collections.ConfigDict()
   c.sft.checkpoint = ''  # workdir of another run: take its SFT policy
-  c.sft.steps = 220
+  c.sft.steps = 300
   c.sft.rows = 4
   c.sft.micro_batches = 1
   c.sft.row_length = 1024  # longer trajectories are left out and counted
@@ -102,7 +102,7 @@ def _tiny() -> ml_collections.ConfigDict:
   c.rounds.clip_high = 0.28
   c.rounds.row_length = 1536
   c.rounds.checkpoint_every = 3
-  c.rounds.optimizer = _optimizer('muon', 2e-4, 1e-4, 0.008)
+  c.rounds.optimizer = _optimizer('muon', 1e-3, 5e-4, 0.03)
 
   c.probe = ml_collections.ConfigDict()
   c.probe.units = 48  # tasks or pairs of twins
