@@ -72,11 +72,11 @@ def test_a_mesh_says_what_share_of_the_parameters_it_does_not_divide() -> None:
   axes, like = decoder.logical_axes(EVEN), decoder.abstract(EVEN)
   scales = sum(math.prod(like['blocks'][name].shape) for name in ('attention_norm', 'ffn_norm')) + EVEN.dim
   biases = sum(math.prod(like['blocks'][name].shape) for name in ('q_bias', 'k_bias', 'v_bias'))
-  both, width = (AbstractMesh(sizes, rules.AXES) for sizes in ((1, 2, 4, 1), (1, 8, 1, 1)))
+  both, width, copies = (AbstractMesh(sizes, rules.AXES) for sizes in ((1, 2, 4, 1), (1, 8, 1, 1), (8, 1, 1, 1)))
   assert meshes.whole(both, axes, like) == scales / EVEN.parameters < meshes.MOST_WHOLE
   assert meshes.describe(both, axes, like) == 'mesh of 8 devices: fsdp 2, tensor 4'
-  assert meshes.whole(width, axes, like) == (scales + biases) / EVEN.parameters > meshes.MOST_WHOLE
-  assert meshes.describe(width, axes, like).endswith('; every device holds 2.2% of the parameters whole')
+  assert meshes.whole(width, axes, like) == (scales + biases) / EVEN.parameters
+  assert meshes.describe(copies, axes, like) == 'mesh of 8 devices: data 8; every device holds 100.0% of the parameters whole'
 
 
 # --- The rules ---
