@@ -13,7 +13,7 @@ if TYPE_CHECKING:
   from matplotlib.figure import Figure
 
 _INK = '#010203'  # stands for the page's text color until the SVG is written
-_COLORS = ('#4a80e8', '#d9652b', '#2c9a6a', '#b0459e', '#8a7a1f', '#5a6b7b')
+_COLORS = ('#4a80e8', '#d9652b', '#2c9a6a', '#b0459e', '#8a7a1f', '#5a6b7b', _INK)  # six kinds, and their mean
 
 
 def svg(chart: Chart) -> str:
