@@ -31,7 +31,7 @@ from inftool_jax.chat import template, vocabulary
 from inftool_jax.models import attention, decoder, huggingface
 from inftool_jax.models.config import DecoderConfig
 from inftool_jax.training import logprobs, optimizer
-from tools import tiny_corpus, tiny_rows, tiny_start, tiny_words
+from tools import tiny_corpus, tiny_rows, tiny_start, tiny_values, tiny_words
 from tools.tiny_rows import Rows
 
 OUT = flags.DEFINE_string('out', None, 'folder to write the Hugging Face checkpoint to', required=True)
@@ -145,7 +145,7 @@ def train(tokenizer_file: pathlib.Path, state_file: pathlib.Path) -> tuple[decod
 
 def fingerprint(tokenizer_file: pathlib.Path) -> str:
   """Of all that the result depends on."""
-  sources = (pathlib.Path(module.__file__).read_bytes() for module in (tiny_corpus, tiny_rows, tiny_start, tiny_words))
+  sources = (pathlib.Path(module.__file__).read_bytes() for module in (tiny_corpus, tiny_rows, tiny_start, tiny_values, tiny_words))
   return hashlib.sha256(b''.join((tokenizer_file.read_bytes(), repr((COURSES, CONFIG)).encode(), *sources))).hexdigest()
 
 

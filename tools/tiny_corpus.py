@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import random
 import re
-import string
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from tools import tiny_words
+from tools.tiny_values import ALIKE, SCHEMAS, Values, plain
 
 # A document is a list of (text, loss weight) pieces.
 Document = list[tuple[str, float]]
@@ -23,16 +22,6 @@ ALONE = ('{v}', 'at {v}', 'to {v}', 'with {v}', 'on {v}', 'from {v}', 'for {v}',
 BESIDE_KEY = (
   '{k} {v}', '{v} as {k}', '{k} is {v}', '{k}: {v}', 'has {k} {v}', '{k} now {v}', 'a {k} of {v}', 'the {k} {v}', '{v} {k}', '{k} = {v}',
 )  # fmt: skip
-SCHEMAS = {
-  'word': {'type': 'string'}, 'text': {'type': 'string'}, 'integer': {'type': 'integer'}, 'number': {'type': 'number'},
-  'date': {'type': 'string', 'format': 'date'}, 'time': {'type': 'string', 'format': 'time'}, 'code': {'type': 'string'},
-  'email': {'type': 'string', 'format': 'email'}, 'id': {'type': 'string'}, 'moment': {'type': 'string', 'format': 'date-time'},
-  'phone': {'type': 'string'}, 'path': {'type': 'string'}, 'label': {'type': 'string'},
-}  # fmt: skip
-# Kinds that a schema does not tell apart: a value without its key is told only where no other key of the form could take it.
-ALIKE = {
-  'text': 'string', 'code': 'string', 'id': 'string', 'phone': 'string', 'path': 'string', 'label': 'string', 'integer': 'number',
-}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,102 +52,13 @@ class Style(NamedTuple):
   arrow: str
 
 
-class Corpus:
-  """Draws documents of every kind from one seeded generator; with `words`, these are all the words it knows.
-
-  Made-up words are syllables, and as often a few of `pieces`, if there are any: those of a tokenizer, so that each of them is read
-  and copied now and then.
-  `rng` may be set anew: what is drawn next depends on it alone.
-  """
+class Corpus(Values):
+  """Draws documents of every kind from one seeded generator; see `Values` for `words` and `pieces`."""
 
   def __init__(self, seed: int, words: Sequence[str] = (), pieces: Sequence[str] = ()):
-    self.rng = random.Random(seed)
-    self.invents = not words
-    self.pieces = list(pieces)
-    self.words = list(words) or tiny_words.english_words(1200) + tiny_words.EVERYDAY.split()
+    super().__init__(seed, words, pieces)
     text = tiny_words.english_text()
     self.paragraphs = [p for p in re.split(r'\n\s*\n', text) if 80 < len(p) < 900]
-
-  # -- words and values ------------------------------------------------------------------------------------------
-
-  def pseudo(self, low: int = 1, high: int = 3) -> str:
-    """A made-up word of so many syllables."""
-    return ''.join(self._syllable() for _ in range(self.rng.randint(low, high)))
-
-  def _syllable(self) -> str:
-    r = self.rng
-    if self.pieces and r.random() < 0.5:
-      return r.choice(self.pieces)
-    return r.choice(tiny_words.ONSETS) + r.choice(tiny_words.VOWELS) + (r.choice(tiny_words.CODAS) if r.random() < 0.5 else '')
-
-  def word(self) -> str:
-    return self.pseudo(1, 2) if self.invents and self.rng.random() < 0.35 else self.rng.choice(self.words)
-
-  def inflected(self, word: str) -> str:
-    """The word, or now and then its regular English plural, past or -ing form."""
-    ending = self.rng.choice(('ing', 'ing', 's', 'ed')) if self.invents and self.rng.random() < 0.15 else ''
-    stem = word[:-1] if ending in ('ing', 'ed') and word.endswith('e') else word
-    return stem + ending
-
-  def key(self) -> str:
-    return '_'.join(self.word() for _ in range(self.rng.choice((1, 1, 2, 2, 3))))
-
-  def keys(self, n: int) -> list[str]:
-    found: list[str] = []
-    while len(found) < n:
-      k = self.key()
-      if k not in found:
-        found.append(k)
-    return found
-
-  def title(self) -> str:
-    r = self.rng
-    words = [self.pseudo(1, 3) if r.random() < 0.7 else r.choice(self.words) for _ in range(r.choice((1, 1, 2)))]
-    return ' '.join(w.capitalize() for w in words)
-
-  def typed_value(self, kind: str):
-    r = self.rng
-    if kind == 'word':
-      return r.choice(self.words)
-    if kind == 'text':
-      return self.title()
-    if kind == 'integer':
-      return r.choice((r.randint(0, 20), r.randint(0, 999), r.randint(0, 99999)))
-    if kind == 'number':
-      return round(r.choice((r.uniform(0, 10), r.uniform(0, 1000))), r.choice((1, 2)))
-    if kind == 'date':
-      return f'{r.randint(1990, 2060)}-{r.randint(1, 12):02d}-{r.randint(1, 28):02d}'
-    if kind == 'time':
-      return f'{r.randint(0, 23):02d}:{r.choice((0, 5, 10, 15, 20, 30, 40, 45, 50)):02d}'
-    if kind == 'email':
-      return f'{self.pseudo()}@{self.pseudo()}.{r.choice(("net", "org", "com", "io"))}'
-    if kind == 'code':
-      return self.identifier(self.pseudo(1, 1))
-    if kind == 'moment':
-      return f'{self.typed_value("date")}T{self.typed_value("time")}:00Z'
-    if kind == 'phone':
-      return f'+{r.randint(1, 99)} {r.randint(100, 999)} {r.randint(1000, 9999)}'
-    if kind == 'path':
-      return f'/{self.pseudo()}/{self.pseudo()}.{r.choice(("txt", "csv", "png", "md"))}'
-    if kind == 'label':
-      return f'{"".join(r.choice(string.ascii_uppercase) for _ in range(r.randint(2, 3)))}{r.choice(("", r.randint(1, 999)))}'
-    if kind == 'boolean':
-      return r.random() < 0.5
-    raise ValueError(kind)
-
-  def identifier(self, of: str) -> str:
-    return f'{of[:3]}_{"".join(self.rng.choice(tiny_words.IDENTIFIER) for _ in range(6))}'
-
-  KINDS = (
-    'word', 'word', 'text', 'text', 'text', 'text', 'integer', 'integer', 'integer', 'number', 'date', 'date', 'time', 'moment', 'email',
-    'code', 'code', 'phone', 'path', 'label', 'boolean',
-  )  # fmt: skip
-
-  def record(self, keys: list[str]) -> tuple[dict[str, object], dict[str, str]]:
-    kinds = {k: self.rng.choice(self.KINDS) for k in keys}
-    return {k: self.typed_value(kinds[k]) for k in keys}, kinds
-
-  # -- documents -------------------------------------------------------------------------------------------------
 
   def repeats(self) -> Document:
     """A random segment, said again and again; or several segments recalled in random order."""
@@ -523,8 +423,3 @@ class Corpus:
     kind = self.rng.choices(list(mix), list(mix.values()))[0]
     maker: Callable[[], Document] = getattr(self, kind)
     return kind, maker()
-
-
-def plain(value: object) -> str:
-  """A value as it stands in prose."""
-  return value if isinstance(value, str) else json.dumps(value)

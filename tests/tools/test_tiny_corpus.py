@@ -1,10 +1,12 @@
 """The base's corpus: what is asked for can be known from the text, and only from it."""
 
+import json
 import re
 
 import pytest
 
 from tools import tiny_corpus, tiny_words
+from tools.tiny_values import plain
 
 KINDS = (
   'cards', 'desk', 'documents', 'english', 'extraction', 'forms', 'hints', 'lookup', 'repeats', 'roll', 'selection', 'table',
@@ -49,3 +51,29 @@ def test_with_words_given_no_others_are_made_up():
   words = ['lake', 'moon', 'river', *(f'w{i}' for i in range(40))]
   corpus = tiny_corpus.Corpus(0, words)
   assert {corpus.word() for _ in range(300)} <= set(words)
+
+
+@pytest.mark.parametrize('seed', range(40))
+def test_what_is_said_at_a_desk_was_told_before(seed):
+  (opening, _), *pieces = tiny_corpus.Corpus(seed).desk()
+  *_, told = opening.removesuffix('<|im_end|>\n').rpartition('\n')
+  ask, nothing, _ = told.split(' / ')
+  question = re.escape(ask).replace(re.escape('...'), '(.+)', 1)
+  before = opening
+  for text, weight in pieces:
+    if weight == 3 and f'"{text}"' not in opening:  # else the name of a form
+      asked = re.fullmatch(question, text)
+      assert text == nothing or asked and asked[1].replace(' ', '_') in opening
+    if values := re.search(r'": (\{.*\})\}', text) if weight == 1 else None:
+      assert all(plain(v).lower() in before.lower() for v in json.loads(values[1]).values())
+    before += text
+
+
+def test_made_up_words_are_of_the_pieces_too():
+  pieces = ('qqx', 'zzw')
+  words = [tiny_corpus.Corpus(0, pieces=pieces).pseudo() for _ in range(3)]
+  assert len(set(words)) == 1  # of one seed
+  corpus, plain_ones = tiny_corpus.Corpus(0, pieces=pieces), tiny_corpus.Corpus(0)
+  share = sum(any(p in corpus.pseudo(1, 1) for p in pieces) for _ in range(400)) / 400
+  assert 0.4 < share < 0.6
+  assert not any(p in plain_ones.pseudo() for _ in range(400) for p in pieces)
