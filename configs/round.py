@@ -57,11 +57,8 @@ def _tiny() -> ml_collections.ConfigDict:
   c.model.compute = 'float32'  # or bfloat16; parameters are float32
   c.model.remat = 'none'  # or projections, full: what an update computes again to save memory
 
-  c.mesh = ml_collections.ConfigDict()  # of the learner, all 1 is one device; -1 for one of them: what the others leave
-  c.mesh.data = 1
-  c.mesh.fsdp = 1
-  c.mesh.tensor = 1
-  c.mesh.sequence = 1
+  # Of the learner; all 1 is one device, -1 for one of them what the others leave.
+  c.mesh = ml_collections.ConfigDict(dict(data=1, fsdp=1, tensor=1, sequence=1))
 
   c.sampling = ml_collections.ConfigDict()
   c.sampling.slots = 64
