@@ -49,7 +49,7 @@ def _on(mesh: Mesh | None, transform: optax.GradientTransformation, config=C) ->
 
 @functools.cache
 def _one_device() -> tuple[decoder.Params, dict[str, jax.Array]]:
-  state, metrics = step.make(C, KEEP, GRPO)(_on(None, KEEP), BATCH)
+  state, metrics = step.make(C, KEEP, GRPO)(_on(None, KEEP), BATCH, {})
   return jax.tree.map(np.asarray, state.opt_state), metrics
 
 
@@ -63,8 +63,8 @@ def test_loss_and_gradient_are_those_of_one_device(name: str) -> None:
   mesh = build(name)
   config = dataclasses.replace(C, remat='projections' if mesh.shape['sequence'] > 1 else 'none')
   state = _on(mesh, KEEP, config)
-  program = step.make(config, KEEP, GRPO, mesh).lower(state, BATCH).compile()
-  state, metrics = program(state, BATCH)
+  program = step.make(config, KEEP, GRPO, mesh).lower(state, BATCH, {}).compile()
+  state, metrics = program(state, BATCH, {})
   gradient, expected = _one_device()
   for (path, x), y in zip(jax.tree_util.tree_leaves_with_path(state.opt_state), jax.tree.leaves(gradient), strict=True):
     assert np.linalg.norm(np.asarray(x) - y) <= 1e-5 * np.linalg.norm(y), jax.tree_util.keystr(path)
@@ -81,7 +81,7 @@ def test_loss_and_gradient_are_those_of_one_device(name: str) -> None:
 def test_a_run_goes_on_from_a_checkpoint_of_a_mesh_on_it_and_on_another_layout(tmp_path: Path) -> None:
   mesh, transform = build('fsdp 2 x tensor 4'), optimizer.make(OptimizerConfig('adamw', learning_rate=1e-3), 10)
   program = step.make(C, transform, GRPO, mesh)
-  state, _ = program(_on(mesh, transform), BATCH)
+  state, _ = program(_on(mesh, transform), BATCH, {})
   with checkpoint.Checkpointer(tmp_path) as saver:
     saver.save(1, state, 1, None)
   fresh = _on(mesh, transform)
@@ -93,7 +93,7 @@ def test_a_run_goes_on_from_a_checkpoint_of_a_mesh_on_it_and_on_another_layout(t
     assert checkpoint.params_hash(other) == checkpoint.params_hash(state)
     wanted = getattr(like.params['embed'], 'sharding', None) or jax.sharding.SingleDeviceSharding(jax.devices()[0])
     assert other.params['embed'].sharding == wanted
-  after, again = (program(s, BATCH)[0] for s in (state, restored))
+  after, again = (program(s, BATCH, {})[0] for s in (state, restored))
   assert same_bits(after, again) and after.step == 2 and program._cache_size() == 1
 
 
