@@ -146,11 +146,8 @@ def adapted(base: Params, config: DecoderConfig, seed: int, mesh: Mesh | None = 
   """The base with fresh adapters beside it; itself where the config has none."""
   if config.lora is None:
     return base
-  drawn = functools.partial(lora.init, base, config.lora, seed)
-  if mesh is not None:
-    _, axes = lora.split(logical_axes(config))
-    drawn = jax.jit(drawn, out_shardings=placing.shardings(mesh, axes))
-  return lora.join(base, drawn())
+  places = None if mesh is None else placing.shardings(mesh, lora.split(logical_axes(config))[1])
+  return lora.join(base, jax.jit(functools.partial(lora.init, base, config.lora, seed), out_shardings=places)())
 
 
 def split(model: Decoder) -> Params:

@@ -46,13 +46,17 @@ def is_adapter(name: str) -> bool:
   return name.endswith((A, B))
 
 
+def base(params: Tree) -> Tree:
+  """A tree like the parameters, without adapters."""
+  return {**params, 'blocks': {name: leaf for name, leaf in params['blocks'].items() if not is_adapter(name)}}
+
+
 def split(params: Tree) -> tuple[Tree, Tree]:
   """(frozen, trained) of a tree like the parameters: adapters are trained, or, where there are none, everything is."""
   adapters = {name: leaf for name, leaf in params['blocks'].items() if is_adapter(name)}
   if not adapters:
     return {}, params
-  blocks = {name: leaf for name, leaf in params['blocks'].items() if name not in adapters}
-  return {**params, 'blocks': blocks}, {'blocks': adapters}
+  return base(params), {'blocks': adapters}
 
 
 def join(frozen: Tree, trained: Tree) -> Tree:
@@ -73,7 +77,7 @@ def init(base: Tree, config: LoraConfig, seed: int) -> Tree:
 
 
 def quantize(w: jax.Array) -> tuple[jax.Array, jax.Array]:
-  """int8 [..., in, out] and float32 scales [..., out] whose product is within half a scale of `w`: 1 / 254 of its column's largest entry."""
+  """int8 [..., in, out] and float32 scales [..., out]; their product is `w` but for 1 / 254 of its column's largest entry."""
   w = jnp.asarray(w, jnp.float32)
   largest = jnp.abs(w).max(axis=-2)
   scale = jnp.where(largest == 0, 1.0, largest / 127)
@@ -89,19 +93,15 @@ def quantized(params: Tree) -> Tree:
 
 
 def parts(blocks: Tree, name: str) -> Tree:
-  """What the layers have of a parameter: itself, scales and adapters."""
+  """What there is of a parameter: itself, and of a projection scales and adapters."""
   return {part: blocks[part] for part in (name, name + SCALE, name + A, name + B) if part in blocks}
 
 
-def merge(blocks: Tree, config: LoraConfig | None) -> Tree:
-  """Plain parameters of the layers, or of one of them, for the same function: base + alpha / rank * A @ B.
+def merged(held: Tree, name: str, config: LoraConfig | None) -> jax.Array:
+  """A parameter as one array, of its `parts` in all layers or one: base + alpha / rank * A @ B.
 
-  Float32 where something was merged, as it was elsewhere.
+  Float32 where there are several, as it is where there is one.
   """
-  return {name: _merged(parts(blocks, name), name, config) for name in blocks if not name.endswith((A, B, SCALE))}
-
-
-def _merged(held: Tree, name: str, config: LoraConfig | None) -> jax.Array:
   w = held[name]
   if name + SCALE in held:
     w = w * held[name + SCALE][..., None, :]

@@ -61,10 +61,10 @@ def places(config: DecoderConfig, transform: optax.GradientTransformation, mesh:
 def make(config: DecoderConfig, transform: optax.GradientTransformation, objective: Objective, mesh: Mesh | None = None):
   """The update as one compiled program: (state, batch, frozen) -> (state, metrics).
 
-  The state is donated. `frozen` is what of the parameters is not trained (`lora.split`): a base with adapters, or {}. The gradient is that of the objective's mean over all trained tokens of the batch, whatever
-  the micro-batches (invariant 5). Metrics are token means, plus `grad_norm` and `update_norm`. A step whose gradient is not
-  finite changes nothing and reports `skipped` = 1. On a mesh the rows of a micro-batch are divided over the devices of `batch`
-  (`parallel.rules`), of which R must be a multiple.
+  The state is donated, `frozen` is not: what of the parameters is not trained (`lora.split`), the base of adapters or {}. The gradient
+  is that of the objective's mean over all trained tokens of the batch, whatever the micro-batches (invariant 5). Metrics are token
+  means, plus `grad_norm` and `update_norm`. A step whose gradient is not finite changes nothing and reports `skipped` = 1. On a mesh
+  the rows of a micro-batch are divided over the devices of `batch` (`parallel.rules`), of which R must be a multiple.
   """
 
   def run(state, batch, frozen):
