@@ -15,7 +15,8 @@ import pytest
 from jax.sharding import Mesh
 
 from inftool_jax.data import packing
-from inftool_jax.models import decoder, huggingface, tensorfiles
+from inftool_jax.models import decoder, huggingface, lora, tensorfiles
+from inftool_jax.models.lora import LoraConfig
 from inftool_jax.parallel import mesh as meshes
 from inftool_jax.parallel.mesh import MeshShape
 from inftool_jax.sampling.sampler import BatchedSampler
@@ -76,6 +77,28 @@ def test_loss_and_gradient_are_those_of_one_device(name: str) -> None:
   assert (CHUNK, part) in shapes
   assert not [shape for shape in shapes if C.vocab in shape and C.dim not in shape and part != C.vocab]
   assert not [shape for shape in shapes if part in shape and np.prod(shape) > part * max(CHUNK, C.dim)]
+
+
+@pytest.mark.parametrize('name', ['fsdp 4 x tensor 2', 'data 2 x tensor 2 x sequence 2'])
+def test_adapters_beside_a_base_in_int8_have_the_gradient_of_one_device(name: str, tmp_path: Path) -> None:
+  mesh = build(name)
+  config = dataclasses.replace(C, lora=LoraConfig(rank=3, alpha=1.5, int8=True))
+  huggingface.save(tmp_path, weights(C), C, eos=2, pad=0, dtype='float32')
+  states = []
+  for where in (None, mesh):
+    params = decoder.adapted(huggingface.load(tmp_path, config, where), config, 0, where)
+    frozen, trained = lora.split(params)
+    places = step.places(config, KEEP, where)
+    assert places is None or jax.tree.map(lambda x: x.sharding, trained) == places.params
+    state, metrics = step.make(config, KEEP, GRPO, where)(step.init(trained, KEEP, places), BATCH, frozen)
+    states.append(state)
+    assert metrics['ratio'] == 1 and metrics['skipped'] == 0
+  parts = {name: x.addressable_shards[0].data.shape for name, x in frozen['blocks'].items()}
+  assert parts['up'] == (2, 32 // mesh.shape['fsdp'], 24) and parts['up_scale'] == (2, 24)
+  one, many = (state.opt_state['blocks'] for state in states)
+  for leaf, expected in one.items():
+    assert np.linalg.norm(np.asarray(many[leaf]) - np.asarray(expected)) <= 1e-5 * np.linalg.norm(expected), leaf
+  assert not any(np.asarray(x).any() for leaf, x in one.items() if leaf.endswith(lora.A)), 'B is zero, and so is the gradient of A'
 
 
 def test_a_run_goes_on_from_a_checkpoint_of_a_mesh_on_it_and_on_another_layout(tmp_path: Path) -> None:
