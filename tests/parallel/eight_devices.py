@@ -87,9 +87,11 @@ def test_adapters_beside_a_base_in_int8_have_the_gradient_of_one_device(name: st
   states = []
   for where in (None, mesh):
     params = decoder.adapted(huggingface.load(tmp_path, config, where), config, 0, where)
-    frozen, trained = lora.split(params)
+    frozen, fresh = lora.split(params)
     places = step.places(config, KEEP, where)
-    assert places is None or jax.tree.map(lambda x: x.sharding, trained) == places.params
+    assert places is None or jax.tree.map(lambda x: x.sharding, fresh) == places.params
+    _, drawn = lora.split(weights(dataclasses.replace(C, lora=LoraConfig(rank=3, alpha=1.5))))  # of which no part is zero
+    trained = jax.device_put(drawn, jax.tree.map(lambda x: x.sharding, fresh))
     state, metrics = step.make(config, KEEP, GRPO, where)(step.init(trained, KEEP, places), BATCH, frozen)
     states.append(state)
     assert metrics['ratio'] == 1 and metrics['skipped'] == 0
@@ -98,7 +100,6 @@ def test_adapters_beside_a_base_in_int8_have_the_gradient_of_one_device(name: st
   one, many = (state.opt_state['blocks'] for state in states)
   for leaf, expected in one.items():
     assert np.linalg.norm(np.asarray(many[leaf]) - np.asarray(expected)) <= 1e-5 * np.linalg.norm(expected), leaf
-  assert not any(np.asarray(x).any() for leaf, x in one.items() if leaf.endswith(lora.A)), 'B is zero, and so is the gradient of A'
 
 
 def test_a_run_goes_on_from_a_checkpoint_of_a_mesh_on_it_and_on_another_layout(tmp_path: Path) -> None:

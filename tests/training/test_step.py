@@ -247,6 +247,20 @@ def test_the_same_update_twice_is_the_same_bits() -> None:
   assert same_bits(*states)
 
 
+def test_an_update_at_1e_6_in_bfloat16_moves_float32_masters_by_just_as_much() -> None:
+  config, rate = dataclasses.replace(CONFIG, compute_dtype='bfloat16'), OptimizerConfig().learning_rate
+  transform = optax.chain(KEEP, optimizer.make(OptimizerConfig(), 10))
+  state, metrics = step.make(config, transform, GRPO)(step.init(weights(config), transform), _batch(0, 14), {})
+  clipped = min(1.0, 1.0 / float(metrics['grad_norm']))
+  for after, before, gradient in zip(*map(jax.tree.leaves, (state.params, weights(config), state.opt_state[0])), strict=True):
+    before, change = np.asarray(before), np.asarray(after, np.float64) - np.asarray(before, np.float64)
+    gradient = np.asarray(gradient, np.float64) * clipped
+    expected = -rate * gradient / (np.abs(gradient) + 1e-8)  # Adam's first step
+    assert rate == 1e-6 and after.dtype == np.float32
+    assert (np.abs(change - expected) <= np.spacing(np.abs(before) + np.float32(2e-6)) + 1e-9).all()
+    assert (change != 0)[np.abs(expected) > 0.9e-6].mean() > 0.99
+
+
 def test_bfloat16_compute_keeps_float32_masters_and_gradients() -> None:
   config = dataclasses.replace(CONFIG, compute_dtype='bfloat16')
   micro = jax.tree.map(lambda x: x[0], batching.batch(LAYOUTS['packed'], 2, 8, ADVANTAGE)[:7])
