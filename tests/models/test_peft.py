@@ -41,7 +41,8 @@ def test_names_shapes_and_layout_are_pefts(tmp_path: Path) -> None:
   assert len(tensors) == 2 * 3 * CONFIG.layers and {t.dtype for t in tensors.values()} == {np.dtype(np.float32)}
   assert tensors[ATTENTION + 'q_proj.lora_A.weight'].shape == (3, 32)  # [rank, in], [out, rank], as torch has it
   np.testing.assert_array_equal(tensors[ATTENTION + 'v_proj.lora_B.weight'], params['blocks']['v_lora_b'][1].T)
-  np.testing.assert_array_equal(tensors['base_model.model.model.layers.0.mlp.down_proj.lora_A.weight'], params['blocks']['down_lora_a'][0].T)
+  down = tensors['base_model.model.model.layers.0.mlp.down_proj.lora_A.weight']
+  np.testing.assert_array_equal(down, params['blocks']['down_lora_a'][0].T)
   raw = json.loads((tmp_path / 'adapter_config.json').read_text())
   told = {key: raw[key] for key in ('peft_type', 'task_type', 'r', 'lora_alpha', 'bias', 'base_model_name_or_path')}
   expected = {'peft_type': 'LORA', 'task_type': 'CAUSAL_LM', 'r': 3, 'lora_alpha': 1.5, 'bias': 'none'}

@@ -15,7 +15,7 @@ SMALL = dataclasses.replace(bench.QWEN2_5_3B, layers=2, dim=512, heads=4, ffn=20
 pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason='memory is read from /proc')
 
 
-def test_a_checkpoint_is_imported_with_less_than_twice_its_largest_tensor_beside_the_arrays_and_exported_bit_for_bit(tmp_path: Path) -> None:
+def test_an_import_holds_less_than_twice_the_largest_tensor_beside_the_arrays_and_an_export_is_bit_for_bit(tmp_path: Path) -> None:
   facts = bench.checkpoint(tmp_path, SMALL)
   assert facts['files'] > 1 and facts['arrays'] == facts['checkpoint'] == 2 * SMALL.parameters
   assert facts['largest tensor'] == 2 * SMALL.vocab * SMALL.dim
