@@ -184,8 +184,7 @@ def save(
   """Writes the checkpoint that transformers loads: `model.safetensors`, or shards and their index, and `config.json`.
 
   Adapters are merged with the base, a matrix at a time. Values are rounded to `dtype` once; those that came from it are written bit
-  for bit. `config.json` goes first and comes last, so a
-  folder that has one is whole. The tokenizer is the caller's.
+  for bit. `config.json` goes first and comes last, so a folder that has one is whole. The tokenizer is the caller's.
 
   Raises:
     CheckpointError: the config is of no family, `dtype` is none of `STORED_AS`, or the disk does not take it.
