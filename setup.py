@@ -45,6 +45,6 @@ setup(
   ],
   extras_require={
     'test': ['hypothesis', 'mypy', 'pytest', 'ruff', 'types-PyYAML'],
-    'parity': ['torch==2.13.0'],  # tests against transformers' own models
+    'parity': ['peft>=0.21', 'torch==2.13.0'],  # tests against transformers' own models and PEFT's adapters
   },
 )
