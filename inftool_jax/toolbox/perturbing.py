@@ -187,8 +187,8 @@ def _other_effect(tool: Tool) -> Tool:
 def _other_object(tool: Tool, rng: random.Random) -> Tool:
   """The same of something else: the last word that names no parameter is replaced, in name and description."""
   words = naming.words(tool.name) or ['tool']
-  told = {w for p in tool.parameters for w in naming.words(p)} | {'by', 'json', 'using'} | set(_VERBS)
-  at = next((i for i in reversed(range(len(words))) if words[i] not in told and not words[i].isdigit()), 0)
+  told = {w for p in tool.parameters for w in naming.words(p)} | {'by', 'json', 'using'}
+  at = next((i for i in range(len(words) - 1, 0, -1) if words[i] not in told and not words[i].isdigit()), len(words) - 1)
   other = rng.choice(_OTHER_OBJECTS)
   description = re.sub(rf'\b{re.escape(naming.singular(words[at]))}(e?s)?\b', other, tool.description, flags=re.IGNORECASE)
   return dataclasses.replace(tool, name='_'.join([*words[:at], other, *words[at + 1 :]]), description=description)

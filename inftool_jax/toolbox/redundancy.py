@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
+from inftool_jax.specs import effects, naming
 from inftool_jax.toolbox.neighbours import Pairs
 from inftool_jax.toolbox.terms import stem, terms, words
 from inftool_jax.types import JSON, Tool
@@ -28,7 +29,7 @@ _ALIKE = {
 _UNSAID: Mapping[str, str] = {'read': 'get', 'create': 'create', 'update': 'update', 'delete': 'delete'}  # the verb of a name without one
 _FILLERS = frozenset(stem(w) for w in 'data info information detail details result results all current'.split())
 _VERSION = re.compile(r'v\d+')
-_NUMBERED = re.compile(r'_\d+$')
+_NUMBERED = re.compile(r'_(?:[2-9]|[1-9]\d+)$')
 _SCALARS = frozenset({'string', 'integer', 'number', 'boolean'})
 _STRUCTURES = ('$ref', 'properties', 'items', 'anyOf', 'oneOf', 'allOf', 'not', 'prefixItems', 'additionalProperties', 'patternProperties')
 
@@ -54,8 +55,8 @@ class Discriminator(Protocol):
 class SchemaOverlap:
   """Redundant are tools whose names say the same and whose parameters can be mapped onto each other.
 
-  The names: verbs of the same meaning, at least half of the other words in common, and each of the rest found in what the other tool says
-  of itself. The parameters: required ones one to one, at least half of all in common, no types or choices that contradict. Results, where both
+  The names: verbs of the same meaning (in the descriptions too), at least half of the other words in common, and each of the rest found in
+  what the other tool says of itself. The parameters: required ones one to one, at least half of all in common, no types or choices that contradict. Results, where both
   tell them: a share of fields in common. Within a server, which hardly offers a thing twice, descriptions must say the same too.
   Every member of a group is redundant with its first.
   """
@@ -85,6 +86,7 @@ class SchemaOverlap:
   def _same(self, a: Facts, b: Facts) -> bool:
     return (
       a.verb == b.verb
+      and (not a.deed or not b.deed or a.deed == b.deed)
       and self._names_agree(a, b)
       and (mapping := align(a.tool, b.tool)) is not None
       and len(mapping) >= self.overlap * (len(a.tool.parameters) + len(b.tool.parameters) - len(mapping))
@@ -94,12 +96,14 @@ class SchemaOverlap:
 
   def _names_agree(self, a: Facts, b: Facts) -> bool:
     common, servers = a.about & b.about, a.server | b.server
+    ours = a.about - b.about - servers - (a.unknown_verb if b.has_verb else frozenset())
+    theirs = b.about - a.about - servers - (b.unknown_verb if a.has_verb else frozenset())
     return (
       bool(common)
       and all(a.forms[w] & b.forms[w] for w in common)
-      and len(common) >= self.overlap * len((a.about | b.about) - (servers - common))
-      and a.about - b.about <= b.text | servers
-      and b.about - a.about <= a.text | servers
+      and len(common) >= self.overlap * len(common | ours | theirs)
+      and ours <= b.text
+      and theirs <= a.text
     )
 
   def _subjects_agree(self, a: Facts, b: Facts) -> bool:
@@ -122,6 +126,9 @@ class Facts:
 
   tool: Tool
   verb: str
+  has_verb: bool
+  unknown_verb: frozenset[str]  # the first word of a name without a verb, where nothing else of the tool speaks of it: 'grab' of 'grab_invoice'
+  deed: str  # what the description says first that the tool does: get, write, delete, or ''
   named: tuple[str, ...]  # words of the name but the verb, as they stand there
   about: frozenset[str]  # their stems, without fillers
   forms: Mapping[str, frozenset[str]]  # stem -> the words of the name that have it: one order is not all orders
@@ -133,7 +140,8 @@ class Facts:
 
 def _facts(tool: Tool) -> Facts:
   named = _named(tool)
-  at = next((i for i in (0, len(named) - 1, 1) if 0 <= i < len(named) and named[i] in _ALIKE), None)
+  places = [0, len(named) - 1, *range(len(named))] if named else []  # a verb stands first, or else last
+  at = next((i for i in places if named[i] in _ALIKE), None)
   verb = _UNSAID.get(tool.effect, '') if at is None else _ALIKE[named[at]]
   rest = named if at is None else named[:at] + named[at + 1 :]
   forms: dict[str, frozenset[str]] = {}
@@ -142,15 +150,23 @@ def _facts(tool: Tool) -> Facts:
       forms[term] = forms.get(term, frozenset()) | {word}
   said = frozenset(terms(tool.description))
   parameters = frozenset(t for p in tool.parameters for t in terms(p))
+  leading = frozenset(terms(' '.join(named[:1]))) if at is None and said and effects.of_words(named[:1]) is None else frozenset()
   return Facts(
-    tool, verb, tuple(rest), frozenset(forms), forms, said, said | parameters | set(forms), frozenset(terms(tool.server)),
-    frozenset(_fields(tool.output_schema, 3)))
+    tool, verb, at is not None, leading - said - parameters, _deed(tool.description), tuple(rest), frozenset(forms), forms, said,
+    said | parameters | set(forms), frozenset(terms(tool.server)), frozenset(_fields(tool.output_schema, 3)))
+
+
+def _deed(description: str) -> str:
+  first = words(description[:40])[:1]
+  kind = _ALIKE.get(naming.singular(first[0]), '') if first else ''
+  return kind if kind in ('', 'get', 'delete') else 'write'
 
 
 def _named(tool: Tool) -> list[str]:
   """The words of the name, without what names get to be unique (server, number), version, leading HTTP method, and "by" a parameter."""
   prefix = f'{tool.server}_'
   own = _NUMBERED.sub('', tool.name.removeprefix(prefix)) if tool.name.startswith(prefix) else tool.name
+  own = tool.name if own in _ALIKE else own  # 'video_search' of a server called 'video'
   named = [w for w in words(own) if not _VERSION.fullmatch(w)]
   if named and tool.lineage and named[0] == tool.lineage[0].method.lower() and named[0] not in _ALIKE:
     named = named[1:]

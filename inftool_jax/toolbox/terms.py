@@ -23,23 +23,27 @@ def words(text: str) -> list[str]:
   return [w if w.isascii() else naming.ascii_text(w) or w for w in _RUN.findall(plain)]
 
 
-def terms(text: str) -> list[str]:
-  """The telling words of `text` by their stems. A run of a script without spaces gives its pairs of characters."""
+def telling(text: str) -> list[str]:
+  """The words of `text` that not every tool says, in the singular. A run of a script without spaces gives its pairs of characters."""
   out: list[str] = []
   for word in words(text):
     if not word.isascii() and len(word) > 2:
       out += [word[i : i + 2] for i in range(len(word) - 1)]
     elif word not in _STOP:
-      out.append(stem(word))
+      out.append(naming.singular(word))
   return out
+
+
+def terms(text: str) -> list[str]:
+  """The telling words by their stems."""
+  return [stem(word) for word in telling(text)]
 
 
 @functools.lru_cache(100_000)
 def stem(word: str) -> str:
-  """A plain stem of an English word: 'cities' -> 'city', 'creating' and 'created' -> 'creat', 'create' -> 'creat'."""
+  """A plain stem of an English word in the singular: 'creating' and 'created' -> 'creat', 'create' -> 'creat'."""
   if not word.isascii() or len(word) < 4:
     return word
-  word = naming.singular(word)
   for ending in ('ing', 'ed'):
     if word.endswith(ending) and len(word) - len(ending) >= 4:
       word = word[: -len(ending)]
