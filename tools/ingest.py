@@ -2,6 +2,8 @@
 
   python -m tools.ingest PATH... --out=DIR             # PATH is whatever --config.specs.paths takes
   python -m tools.ingest PATH... --out=DIR --check     # also validates every schema against the JSON Schema 2020-12 meta-schema
+  python -m tools.ingest PATH... --out=DIR --tree      # also merges redundant tools into the MCP tree (tools/tree.py says what is written)
+  python -m tools.ingest PATH... --out=DIR --show      # also prints it: domain, server, tool
 
 DIR gets `tools.jsonl`, one Tool a line, `ingest.json`, the counts of each source and every problem with file and pointer, and `cache`,
 what each file gave. Files are read in as many processes as there are cores; a file that is what it was is not read again. A call that
@@ -32,11 +34,19 @@ from inftool_jax.data import manifest
 from inftool_jax.errors import InftoolError
 from inftool_jax.specs import reading
 from inftool_jax.specs.ingest import files
-from inftool_jax.types import JSON, Tool
+from inftool_jax.toolbox import consolidation, domains
+from inftool_jax.types import JSON
+from tools import tree
 
 OUT = flags.DEFINE_string('out', None, 'folder to write', required=True)
 JOBS = flags.DEFINE_integer('jobs', os.cpu_count() or 1, 'processes', lower_bound=1)
 CHECK = flags.DEFINE_bool('check', False, 'validate every schema against the meta-schema')
+TREE = flags.DEFINE_bool('tree', False, 'merge redundant tools into the MCP tree')
+SHOW = flags.DEFINE_bool('show', False, 'print the tree (and make it)')
+TARGET = flags.DEFINE_integer('target', 0, 'of the tree: merge no further than to this many tools', lower_bound=0)
+DELTA = flags.DEFINE_float('delta', consolidation.DELTA, 'of the tree: cosine above which tools are neighbours', 0.01, 0.99)
+DOMAINS = flags.DEFINE_integer('domains', domains.COUNT, 'of the tree: domains at most', lower_bound=2)
+EMBEDDER = flags.DEFINE_string('embedder', '', 'of the tree: sentence-transformers model (folder or name) in the place of TF-IDF')
 EXPLAINED = 3  # problems of one file on the console; ingest.json has them all
 
 
@@ -49,13 +59,20 @@ def main(argv: list[str]) -> None:
     found = _unchanged(out, inputs)
     if found is None:
       found = _ingest(argv[1:], out, inputs)
+    grown = tree.write(out, _options(), found['splits']) if TREE.value or SHOW.value else None
   except InftoolError as e:
     sys.exit(str(e))
   _tell(found)
+  if grown is not None:
+    tree.tell(out, grown, SHOW.value)
   seconds = time.monotonic() - started
   print(f'{found["tools"]:,} tools of {found["servers"]:,} servers from {len(found["sources"])} files in {seconds:.1f} s')
   if CHECK.value:
     _check(out)
+
+
+def _options() -> tree.Options:
+  return tree.Options(delta=DELTA.value, target=TARGET.value, domains=DOMAINS.value, embedder=EMBEDDER.value)
 
 
 def _inputs(paths: Sequence[str]) -> str:
@@ -78,7 +95,7 @@ def _ingest(paths: Sequence[str], out: Path, inputs: str) -> dict[str, JSON]:
   with Progress(console=Console(stderr=True), transient=True) as progress:
     task = progress.add_task('reading', total=len(files(paths)[0]))
     ingest = specs.load(paths, mapping=reading.Reader(out / 'cache', JOBS.value, lambda: progress.advance(task)))
-  lines = b''.join(_line(tool) for tool in ingest.tools)
+  lines = b''.join(map(tree.line, ingest.tools))
   found = {
     'inputs': inputs, 'tools': len(ingest.tools), 'tools_sha256': hashlib.sha256(lines).hexdigest(),
     'servers': len({t.server for t in ingest.tools}), 'effects': dict(collections.Counter(t.effect for t in ingest.tools)),
@@ -86,11 +103,6 @@ def _ingest(paths: Sequence[str], out: Path, inputs: str) -> dict[str, JSON]:
   manifest.write_bytes(out / 'tools.jsonl', lines)
   manifest.write_bytes(out / 'ingest.json', manifest.readable(found))
   return found
-
-
-def _line(tool: Tool) -> bytes:
-  """As `types.to_json` has it, without its walk through schemas, which are JSON already."""
-  return json.dumps({**vars(tool), 'lineage': [vars(origin) for origin in tool.lineage]}, ensure_ascii=False).encode() + b'\n'
 
 
 def _tell(found: dict[str, JSON]) -> None:

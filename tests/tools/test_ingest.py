@@ -68,6 +68,29 @@ def test_what_is_unchanged_is_not_read_again(folder, tmp_path):
   assert [json.loads(line)['name'] for line in (out / 'tools.jsonl').read_text().splitlines()] == ['get_a', 'sub', 'get_tide']
 
 
+def test_the_tree_is_made_shown_and_kept(tmp_path):
+  of = {'name': 'getTide', 'description': 'Tide at a harbour.', 'parameters': {'type': 'object', 'properties': {'City': {'type': 'string'}}}}
+  one = {**FUNCTION, 'description': 'The tide at a harbour.'}
+  for name, function in (('sea.jsonl', one), ('coast.jsonl', of)):
+    (tmp_path / 'specs').mkdir(exist_ok=True)
+    (tmp_path / 'specs' / name).write_text(json.dumps(function) + '\n')
+  out = tmp_path / 'out'
+  done = run(tmp_path / 'specs', f'--out={out}', '--show')
+  assert done.returncode == 0, done.stderr
+  assert 'tree: 2 -> 1 tools in 1 rounds with 1 merges' in done.stdout and 'of 2 operations' in done.stdout, done.stdout
+  (kept,) = [types.from_json(Tool, json.loads(line)) for line in (out / 'tree_tools.jsonl').read_text().splitlines()]
+  assert len(kept.lineage) == 2
+  (merge,) = map(json.loads, (out / 'merges.jsonl').read_text().splitlines())
+  assert merge['name'] == kept.name and len(merge['members']) == 2
+  told, made = json.loads((out / 'tree.json').read_text()), (out / 'tree.json').stat().st_mtime_ns
+  assert [list(d['servers'].values()) for d in told['domains']] == [[[kept.name]]]
+  assert run(tmp_path / 'specs', f'--out={out}', '--tree').returncode == 0
+  assert (out / 'tree.json').stat().st_mtime_ns == made
+  (out / 'merges.jsonl').write_text('')  # damaged: made again
+  assert run(tmp_path / 'specs', f'--out={out}', '--tree').returncode == 0
+  assert (out / 'merges.jsonl').read_text() and (out / 'tree.json').stat().st_mtime_ns > made
+
+
 def test_mistakes_are_one_message(tmp_path):
   (tmp_path / 'notes.json').write_text('{"hello": 1}')
   for arguments, said in [((tmp_path / 'nowhere',), 'does not exist'), ((tmp_path / 'notes.json',), 'notes.json: is not a specification'),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from inftool_jax.models.lora import LoraConfig
-from tools import bench
+from tools import bench_checkpoint as bench
 
 SMALL = dataclasses.replace(bench.QWEN2_5_3B, layers=2, dim=512, heads=4, ffn=2048)
 pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason='memory is read from /proc')
