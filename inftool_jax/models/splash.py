@@ -84,3 +84,11 @@ def _kernel(heads: int, length: int, interpret: bool) -> kernels.SplashAttention
   sizes = kernels.BlockSizes(block, block, block, block, block, block, block, block)
   mask = masks.MultiHeadMask([masks.CausalMask((length, length))] * heads)
   return kernels.make_splash_mha(mask, block_sizes=sizes, head_shards=1, q_seq_shards=1, save_residuals=True, interpret=interpret)
+
+
+def cells(name: str, grid: tuple[int, ...]) -> float:
+  """How many cells of a kernel's grid compute: those at and below the diagonal of its blocks. The kernels declare no cost of their own."""
+  if not name.startswith('splash'):
+    raise ValueError(f'the kernel {name} is none of splash attention')
+  blocks = grid[-1]  # as many along the keys: blocks of queries and keys are of one size
+  return math.prod(grid) * (blocks + 1) / (2 * blocks)
