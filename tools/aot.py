@@ -83,7 +83,7 @@ def measure(settings: Settings, name: str, wanted: list[str], results: str) -> b
   fits = True
   for program in wanted:
     case = learner(program, settings, shape, devices) if program in LEARNER else sampler(program, settings, shape, devices[0])
-    compiled = ahead.compile_for(case.mesh, case.function, case.arguments, case.loops, splash.cells)
+    compiled = ahead.compile_for(case.mesh, case.function, case.arguments, chip.memory, case.loops, splash.cells)
     facts = figures(case, compiled, chip)
     print('\n'.join(told(f'{program} of {settings.preset} on {name}', case, compiled, facts, chip)), flush=True)
     if results:

@@ -13,6 +13,7 @@ import jax
 from jax.sharding import Mesh
 
 from inftool_jax.parallel import counting, hlo
+from inftool_jax.parallel.topology import GIB
 
 LARGEST = 8  # arrays that are named when a program does not fit
 
@@ -44,16 +45,22 @@ class Compiled:
   text: str = ''  # the optimized program
 
 
-def compile_for(mesh: Mesh | None, function: Any, arguments: Sequence[Any], loops: Sequence[int], cells: counting.Cells) -> Compiled:
+def compile_for(
+  mesh: Mesh | None, function: Any, arguments: Sequence[Any], capacity: int, loops: Sequence[int], cells: counting.Cells
+) -> Compiled:
   """Compiles a jitted `function` of abstract arguments that lie on `mesh`; None: on one chip.
 
   Args:
+    capacity: bytes of memory of a chip.
     loops: how often the loops run whose end is known only when they run, by depth, the outermost first.
     cells: see `counting.flops`.
   """
   started = time.monotonic()
   traced = function.trace(*arguments)
   flops = counting.flops(traced.jaxpr.jaxpr, loops, cells)
+  if (needed := argument_bytes(arguments)) > capacity:
+    problem = f'the arguments alone take {needed / GIB:,.1f} GiB'
+    return Compiled(flops, time.monotonic() - started, None, problem, largest(traced.jaxpr.jaxpr, LARGEST))
   try:
     compiled = traced.lower().compile()
   except jax.errors.JaxRuntimeError as e:
@@ -77,7 +84,7 @@ def largest(jaxpr: Any, number: int) -> list[str]:
   """The largest arrays that a program computes, before it is divided over devices: size, type and what computes it."""
   found = dict(sorted(_arrays(jaxpr, 1), key=lambda pair: pair[1]))  # one of each kind
   best = sorted(found.items(), key=lambda pair: -pair[1])[:number]
-  return [f'{size / 2**30:,.1f} GiB {what}' for what, size in best]
+  return [f'{size / GIB:,.1f} GiB {what}' for what, size in best]
 
 
 def _arrays(jaxpr: Any, copies: int) -> Iterator[tuple[str, int]]:

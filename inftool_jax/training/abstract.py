@@ -21,8 +21,8 @@ def state(config: DecoderConfig, transform: optax.GradientTransformation, mesh: 
   return jax.tree.map(_placed, shapes, step.places(config, transform, mesh))
 
 
-def batch(micro_batches: int, rows: int, row_length: int, mesh: Mesh) -> Any:
-  """The `step.Batch` of `batching.batch`, [M, R, T]."""
+def batch(micro_batches: int, rows: int, row_length: int, mesh: Mesh) -> step.Batch:
+  """A batch as `batching.batch` makes it, [M, R, T]."""
   whole, divided = placing.replicated(mesh), placing.rows(mesh, 1)
   shape = (micro_batches, rows, row_length)
   types: dict[str, Any] = {'mask': np.bool_, 'advantage': np.float32, 'behavior': np.float32, 'tokens_total': np.float32}
@@ -32,7 +32,7 @@ def batch(micro_batches: int, rows: int, row_length: int, mesh: Mesh) -> Any:
     dtype = types.get(name, np.int32)
     return _placed(jax.ShapeDtypeStruct(() if name in scalars else shape, dtype), whole if name in scalars else divided)
 
-  return step.Batch(*map(array, step.Batch._fields))
+  return step.Batch._make(map(array, step.Batch._fields))
 
 
 def _placed(like: jax.ShapeDtypeStruct, place: Any) -> jax.ShapeDtypeStruct:
