@@ -61,7 +61,7 @@ class Case:
   function: Any
   arguments: tuple[Any, ...]
   loops: tuple[int, ...]  # see `counting.flops`
-  model_flops: float  # that the model needs at least, of all chips
+  model_flops: float | None  # of an update, of all chips: three times the forward pass's
 
 
 def main(argv: list[str]) -> None:
@@ -135,11 +135,11 @@ def sampler(name: str, settings: Settings, shape: DecoderConfig, device: jax.Dev
   params, cache = decoder.abstract(shape), jax.eval_shape(lambda: programs.empty_cache(shape, sizes))
   B, R, T = s.slots, s.prefill_rows, s.prefill_chunk
   if name == 'prefill':
-    tokens, what = R * T, f'{R} rows of {T} tokens'
+    what = f'{R} rows of {T} tokens'
     function = lambda params, cache, *rows: programs.prefill(params, shape, cache, *rows)
     rest: tuple[Any, ...] = (array(np.int32, R, T), array(np.int32, R), array(np.int32, R))
   else:
-    tokens, what = s.decode_steps * B, f'{s.decode_steps} steps'
+    what = f'{s.decode_steps} steps'
     function = lambda params, cache, request: programs.decode(params, shape, s.decode_steps, cache, request)
     integers, numbers = array(np.int32, B), array(np.float32, B)
     stops = array(np.int32, B, programs.MAX_STOPS)
@@ -151,7 +151,7 @@ def sampler(name: str, settings: Settings, shape: DecoderConfig, device: jax.Dev
     jax.jit(function, donate_argnums=1),
     placed((params, cache, *rest)),
     (cache.k.shape[3] // programs.BLOCK,),
-    tokens * shape.forward_flops(2 * s.context),
+    None,
   )
 
 
@@ -163,14 +163,11 @@ def figures(case: Case, compiled: ahead.Compiled, chip: Chip) -> dict[str, Any]:
     out |= {'problem': compiled.problem, 'largest': list(compiled.largest)}
   else:
     out |= dataclasses.asdict(compiled.memory) | {'total': compiled.memory.total, 'collective_bytes': dict(compiled.collectives)}
-  seconds = compiled.flops / (chips * chip.flops)
-  out |= {
-    'flops': compiled.flops,
-    'model_flops': case.model_flops,
-    'recompute': compiled.flops / case.model_flops,
-    'compute_seconds': seconds,
-    'mfu_upper_bound': case.model_flops / (seconds * chips * chip.flops),
-  }
+  out |= {'flops': compiled.flops, 'compute_seconds': compiled.flops / (chips * chip.flops)}
+  if case.model_flops:
+    # No update is faster than its matrix products at the peak: what the model needs of them bounds the share of the peak in use.
+    out |= {'model_flops': case.model_flops, 'recompute': compiled.flops / case.model_flops}
+    out['mfu_upper_bound'] = case.model_flops / compiled.flops
   return out | {'compile_seconds': round(compiled.seconds, 1)}
 
 
@@ -187,12 +184,10 @@ def told(title: str, case: Case, compiled: ahead.Compiled, facts: dict[str, Any]
     lines += [f'  GiB a chip: {parts}; total {gib(m.total)} of {gib(chip.memory)}']
     moved = ', '.join(f'{axes} {n / 1e9:,.1f}' for axes, n in sorted(compiled.collectives.items()))
     lines += [f'  GB that a chip sends, by mesh axis: {moved}'] if moved else []
-  lines += [
-    f"  FLOPs {compiled.flops:.3g}, {facts['recompute']:.2f} times the model's {case.model_flops:.3g};"
-    f' at the peak of bfloat16 {facts["compute_seconds"]:,.2f} s, upper bound on MFU {facts["mfu_upper_bound"]:.1%}',
-    f'  compiled in {compiled.seconds:.0f} s',
-  ]
-  return lines
+  lines += [f'  FLOPs {compiled.flops:.3g}, {facts["compute_seconds"]:,.3g} s at the peak of bfloat16']
+  if case.model_flops:
+    lines[-1] += f"; {facts['recompute']:.2f} times the model's {case.model_flops:.3g}: upper bound on MFU {facts['mfu_upper_bound']:.1%}"
+  return [*lines, f'  compiled in {compiled.seconds:.0f} s']
 
 
 def record(path: pathlib.Path, case: dict[str, str], facts: dict[str, Any]) -> None:

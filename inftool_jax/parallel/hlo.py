@@ -18,7 +18,8 @@ _COLLECTIVE = re.compile(r' = (.*?) (all-gather|all-reduce|reduce-scatter|all-to
 _SHAPE = re.compile(r'\b([a-z]+\d*)\[([\d,]*)\]')
 _CALLS = re.compile(r'\b(?:calls|to_apply|branch_computations|true_computation|false_computation)=(\{[^}]*\}|%[\w.-]+)')
 _WHILE = re.compile(r'\bcondition=%([\w.-]+), body=%([\w.-]+)')
-_BOUND = re.compile(r'\bs32\[\]\S* constant\((\d+)\)')
+_COMPARED = re.compile(r'ROOT .* compare\(%([\w.-]+), %([\w.-]+)\), direction=LT')
+_CONSTANT = re.compile(r' constant\((\d+)\)')
 _BYTES = {'pred': 1, 's8': 1, 'u8': 1, 's16': 2, 'u16': 2, 'bf16': 2, 'f16': 2, 's32': 4, 'u32': 4, 'f32': 4, 's64': 8, 'u64': 8}
 
 
@@ -55,6 +56,9 @@ def collective_bytes(text: str, mesh: jax.sharding.Mesh, loops: Sequence[int]) -
 
   Args:
     loops: how often the loops run whose end is known only when they run, by depth, the outermost first.
+
+  Raises:
+    ValueError: such loops are nested deeper than `loops` says.
   """
   found = computations(text)
   total: dict[str, float] = collections.defaultdict(float)
@@ -67,8 +71,10 @@ def collective_bytes(text: str, mesh: jax.sharding.Mesh, loops: Sequence[int]) -
         members = _members(line, mesh.size)
         total[_axes(members, mesh)] += times * _sent(kind, collective[1], '-start(' in line, len(members))
       elif loop := _WHILE.search(line):
-        bound = _bound(found, loop[1])
-        visit(loop[2], times * (loops[0] if bound is None else bound), loops[1:] if bound is None else loops)
+        trips = _trips(found[loop[1]], found[loop[2]])
+        if trips is None and not loops:
+          raise ValueError('a loop runs as often as data says, and how often was not given')
+        visit(loop[2], times * (loops[0] if trips is None else trips), loops[1:] if trips is None else loops)
       elif called := _CALLS.search(line):
         for inner in re.findall(r'%([\w.-]+)', called[1]):
           visit(inner, times, loops)
@@ -77,14 +83,22 @@ def collective_bytes(text: str, mesh: jax.sharding.Mesh, loops: Sequence[int]) -
   return dict(total)
 
 
-def _bound(found: Computations, condition: str) -> int | None:
-  """The constant that a loop's counter is compared with; None if it is no constant. Loops count from 0 by 1."""
-  lines = [*found[condition]]
-  for line in found[condition]:
-    if called := _CALLS.search(line):
-      lines += [inner for name in re.findall(r'%([\w.-]+)', called[1]) for inner in found[name]]
-  bounds = [int(n) for line in lines for n in _BOUND.findall(line)]
-  return bounds[0] if len(bounds) == 1 else None
+def _trips(condition: Sequence[str], body: Sequence[str]) -> int | None:
+  """How often a loop runs that counts from 0 up to a constant; None if its end is no constant."""
+  compared = next(found for line in condition if (found := _COMPARED.search(line)))
+  counter, end = (_definition(condition, name) for name in compared.groups())
+  if not (bound := _CONSTANT.search(end)):
+    return None
+  place = int(counter.split('index=')[1].split(',')[0])
+  result = next(line for line in reversed(body) if line.lstrip().startswith('ROOT'))
+  counted = _definition(body, re.findall(r'%([\w.-]+)', result.split(' tuple(')[1])[place])
+  addends = (_definition(body, name) for name in re.findall(r'%([\w.-]+)', counted.split(' add(')[1].split(')')[0]))
+  step = next(int(found[1]) for line in addends if (found := _CONSTANT.search(line)))  # the compiler unrolls some by 2
+  return -(-int(bound[1]) // step)
+
+
+def _definition(lines: Sequence[str], name: str) -> str:
+  return next(line for line in lines if line.lstrip().removeprefix('ROOT ').startswith(f'%{name} = '))
 
 
 def _sent(kind: str, result: str, started: bool, n: int) -> float:

@@ -19,7 +19,7 @@ from inftool_jax.models import decoder, huggingface, tensorfiles
 from inftool_jax.parallel import mesh as meshes
 from inftool_jax.parallel.mesh import MeshShape
 from inftool_jax.sampling.sampler import BatchedSampler
-from inftool_jax.training import batching, checkpoint, objectives, optimizer, step
+from inftool_jax.training import abstract, batching, checkpoint, objectives, optimizer, step
 from inftool_jax.training.optimizer import OptimizerConfig
 from tests.models.small import CONFIG, same_bits, weights
 from tests.sampling.driving import SIZES
@@ -110,6 +110,19 @@ def test_an_import_puts_each_part_where_it_lies_and_an_export_is_that_of_one_dev
     assert (tmp_path / name / 'model.safetensors').read_bytes() == (tmp_path / 'a' / 'model.safetensors').read_bytes()
   q = loaded['blocks']['q']
   assert {s.data.shape for s in q.addressable_shards} == {(2, 32, 32)} and q.shape == (2, 32, 64)
+
+
+def test_what_an_update_is_compiled_for_is_what_it_gets() -> None:
+  mesh, transform = build('fsdp 2 x tensor 4'), optimizer.make(OptimizerConfig('adamw'), 10)
+  told, state = abstract.state(C, transform, mesh), _on(mesh, transform)
+  assert jax.tree.structure(told) == jax.tree.structure(state)
+  for like, x in zip(jax.tree.leaves(told), jax.tree.leaves(state), strict=True):
+    assert (like.shape, like.dtype) == (x.shape, x.dtype) and like.sharding.is_equivalent_to(x.sharding, x.ndim)
+  M, R, T = BATCH.tokens.shape
+  batch = abstract.batch(M, R, T, mesh)
+  assert [(x.shape, x.dtype) for x in batch] == [(np.shape(x), x.dtype) for x in BATCH]
+  program = step.make(C, transform, GRPO, mesh)
+  assert program.lower(told, batch).compile().as_text() == program.lower(_on(mesh, transform), BATCH).compile().as_text()
 
 
 def test_random_parameters_are_those_of_one_device() -> None:

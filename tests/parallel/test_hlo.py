@@ -60,27 +60,44 @@ LOOPS = f"""
 %until_ten (a: (s32[], f32[64])) -> pred[] {{
   %i = s32[]{{:T(128)}} get-tuple-element(%a), index=0
   %ten = s32[]{{:T(128)}} constant(10)
-  ROOT %lt.1 = pred[]{{:T(512)}} compare(%i, %ten), direction=LT
+  ROOT %lt.1 = pred[]{{:T(512)}} compare(%i, %ten), direction=LT, metadata={{op_name="while/cond"}}
 }}
 
-%until_data (a: (s32[], s32[])) -> pred[] {{
-  ROOT %lt.2 = pred[]{{:T(512)}} compare(%a, %b), direction=LT
+%until_data (a: (s32[], f32[64])) -> pred[] {{
+  %j = s32[] get-tuple-element(%a), index=0
+  %end = s32[] get-tuple-element(%a), index=2
+  ROOT %lt.2 = pred[]{{:T(512)}} compare(%j, %end), direction=LT
 }}
 
-%gathers (a: (s32[], f32[64])) -> (s32[], f32[64]) {{
-  ROOT %g = f32[64]{{0}} all-gather(%a), replica_groups={FSDP}, dimensions={{0}}
+%by_one (a: (s32[], f32[64])) -> (s32[], f32[64]) {{
+  %one = s32[]{{:T(128)}} constant(1)
+  %k = s32[]{{:T(128)}} get-tuple-element(%a), index=0
+  %next = s32[]{{:T(128)}} add(%k, %one)
+  %g = f32[64]{{0}} all-gather(%a), replica_groups={FSDP}, dimensions={{0}}
+  ROOT %t = (s32[], f32[64]{{0}}) tuple(%next, %g)
 }}
 
-%twice (a: (s32[], f32[64])) -> (s32[], f32[64]) {{
-  %one = f32[64]{{0}} while(%a), condition=%until_ten, body=%gathers
-  %two = f32[64]{{0}} while(%one), condition=%until_data, body=%gathers
+%by_three (a: (s32[], f32[64])) -> (s32[], f32[64]) {{
+  %three = s32[]{{:T(128)}} constant(3)
+  %k = s32[]{{:T(128)}} get-tuple-element(%a), index=0
+  %next = s32[]{{:T(128)}} add(%three, %k)
+  %g = f32[64]{{0}} all-gather(%a), replica_groups={FSDP}, dimensions={{0}}
+  ROOT %t = (s32[], f32[64]{{0}}) tuple(%next, %g)
+}}
+
+%all (a: (s32[], f32[64])) -> (s32[], f32[64]) {{
+  %first = (s32[], f32[64]{{0}}) while(%a), condition=%until_ten, body=%by_one
+  %second = (s32[], f32[64]{{0}}) while(%first), condition=%until_ten, body=%by_three
+  ROOT %third = (s32[], f32[64]{{0}}) while(%second), condition=%until_data, body=%by_one
 }}
 """
 
 
-def test_a_loop_counts_as_often_as_it_runs_by_its_constant_or_by_what_is_said() -> None:
-  text = _program('f32[64]{0} while(%p), condition=%until_data, body=%twice', LOOPS)
-  assert hlo.collective_bytes(text, MESH, (3, 5)) == {'fsdp': 3 * (10 + 5) * 192}
+def test_a_loop_counts_as_often_as_it_runs_by_its_constants_or_by_what_is_said() -> None:
+  text = _program('(s32[], f32[64]) while(%p), condition=%until_data, body=%all', LOOPS)
+  assert hlo.collective_bytes(text, MESH, (7, 5)) == {'fsdp': 7 * (10 + 4 + 5) * 192}
+  with pytest.raises(ValueError, match='how often was not given'):
+    hlo.collective_bytes(text, MESH, (7,))
 
 
 def test_kernels_by_name_and_shapes() -> None:
