@@ -20,7 +20,7 @@ from configs import round as presets
 from inftool_jax import settings
 from inftool_jax.models import splash
 from inftool_jax.models.config import DecoderConfig
-from inftool_jax.parallel import ahead, hlo, topology
+from inftool_jax.parallel import ahead, counting, hlo, topology
 from inftool_jax.training import step
 from tools import aot
 
@@ -46,6 +46,7 @@ def _sft() -> tuple[aot.Case, ahead.Compiled]:
 
 
 @needs_compiler
+@pytest.mark.slow
 def test_attention_is_kernels_forward_and_backward_and_no_row_has_its_logits() -> None:
   _, compiled = _sft()
   # Own part and parent's; the projections policy keeps what they returned, so that nothing runs forward twice.
@@ -60,6 +61,7 @@ def test_attention_is_kernels_forward_and_backward_and_no_row_has_its_logits() -
 
 
 @needs_compiler
+@pytest.mark.slow
 def test_the_figures_of_an_update_are_those_of_its_shapes() -> None:
   case, compiled = _sft()
   assert compiled.memory is not None
@@ -89,6 +91,19 @@ def test_what_the_compiler_finds_too_large_is_told_with_the_largest_arrays() -> 
   compiled = ahead.compile_for(None, spread, (x,), chip.memory, (), splash.cells)
   assert compiled.memory is None and 'Ran out of memory' in compiled.problem
   assert compiled.largest[0].startswith('6.0 GiB f32[40000,40000] of ')
+
+
+@needs_compiler
+@pytest.mark.parametrize(('name', 'tokens', 'heads'), [('prefill', 8 * 64, 0), ('decode', 8 * 64, 1)])
+def test_the_sampler_is_compiled_as_it_is_for_one_chip_with_its_cache_full(name: str, tokens: int, heads: int) -> None:
+  devices, _ = topology.devices(TOPOLOGY)
+  case = aot.sampler(name, settings.parse(presets.get_config()), SHAPE, devices[0])  # slots, rows and chunks of the tiny preset
+  assert {x.sharding for x in jax.tree.leaves(case.arguments)} == {SingleDeviceSharding(devices[0])}
+  cached = case.arguments[1].k.shape[3]
+  head = 2 * SHAPE.vocab * SHAPE.dim
+  attention = 2 * 2 * SHAPE.layers * SHAPE.heads * SHAPE.head_dim * cached
+  expected = tokens * (SHAPE.forward_flops(0) - head + heads * head + attention)
+  assert counting.flops(case.function.trace(*case.arguments).jaxpr.jaxpr, case.loops, splash.cells) == pytest.approx(expected, rel=0.01)
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
