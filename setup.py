@@ -46,6 +46,6 @@ setup(
   extras_require={
     'test': ['hypothesis', 'mypy', 'pytest', 'ruff', 'types-PyYAML'],
     'tpu': ['jax[tpu]'],  # also what tools.aot compiles with, on hosts without TPU
-    'parity': ['torch==2.13.0'],  # tests against transformers' own models
+    'parity': ['peft>=0.21', 'torch==2.13.0'],  # tests against transformers' own models and PEFT's adapters
   },
 )

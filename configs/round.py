@@ -63,8 +63,11 @@ def _tiny() -> ml_collections.ConfigDict:
   c.model.path = 'tiny'  # Hugging Face folder; 'tiny': the shipped base; '': random weights
   c.model.tokenizer = 'tiny'  # tokenizer and shape for random weights
   c.model.shape = ''  # a published decoder for tools.aot where no folder is given
-  c.model.compute = 'float32'  # or bfloat16; parameters are float32
+  c.model.compute = 'float32'  # or bfloat16; what is trained is float32
   c.model.remat = 'none'  # or projections, full: what an update computes again to save memory
+
+  # Adapters beside a frozen base: rank 0 trains all parameters; targets are q, k, v, o, gate, up, down or regular expressions of them.
+  c.lora = ml_collections.ConfigDict(dict(rank=0, alpha=32.0, targets=('.*',), int8=False))
 
   # Of the learner; all 1 is one device, -1 for one of them what the others leave.
   c.mesh = ml_collections.ConfigDict(dict(data=1, fsdp=1, tensor=1, sequence=1))

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from inftool_jax.errors import ConfigError, SpecError
 from inftool_jax.models.config import REMAT
+from inftool_jax.models.lora import PROJECTIONS, LoraConfig
 from inftool_jax.models.published import PUBLISHED
 from inftool_jax.parallel.mesh import REST, MeshShape
 from inftool_jax.specs import sources
@@ -42,7 +44,7 @@ class Model:
   path: str  # Hugging Face folder, or 'tiny' for the shipped one; empty: random weights in the shape of `tokenizer`
   tokenizer: str  # folder of tokenizer and shape when `path` is empty
   shape: str  # a published decoder, for tools that need no weights when both are empty: `models.published`; or empty
-  compute: str  # dtype of activations and cache; parameters, norms, softmax and logits are float32 in any case
+  compute: str  # dtype of activations, cache and the base of adapters; what is trained, norms, softmax and logits are float32
   remat: str  # what an update computes again instead of keeping it: none, projections, full
 
 
@@ -114,6 +116,7 @@ class Settings:
   stages: tuple[str, ...]
   specs: Specs
   model: Model
+  lora: LoraConfig  # rank 0: all parameters are trained
   mesh: MeshShape  # of the learner; the sampler works on one device
   sampling: Sampling
   synthesis: Synthesis
@@ -197,6 +200,7 @@ def _check(s: Settings) -> Iterator[str]:
     ('evaluation.n', s.evaluation.n), ('specs.servers', s.specs.servers), ('synthesis.companions', s.synthesis.companions),
     *((f'synthesis.per_kind.{kind}', n) for kind, n in s.synthesis.per_kind.items()),
   ) if value < 0)  # fmt: skip
+  yield from _lora(s.lora)
   mesh = dataclasses.asdict(s.mesh)
   for axis, n in mesh.items():
     if n < 1 and n != REST:
@@ -232,6 +236,25 @@ def _check(s: Settings) -> Iterator[str]:
     yield f'evaluation.path: {s.evaluation.path} is not a file'
   if s.sft.checkpoint and not os.path.isdir(s.sft.checkpoint):
     yield f'sft.checkpoint: {s.sft.checkpoint} is not a folder'
+
+
+def _lora(lora: LoraConfig) -> Iterator[str]:
+  if lora.rank < 0:
+    yield f'lora.rank: must be at least 1, or 0 for no adapters, is {lora.rank}'
+  if not lora.alpha > 0:
+    yield f'lora.alpha: must be positive, is {lora.alpha}'
+  if not lora.rank and lora.int8:
+    yield 'lora.int8: only a base that is not trained can be in int8; set lora.rank'
+  if lora.rank and not lora.targets:
+    yield f'lora.targets: adapters of nothing train nothing; choose from {", ".join(PROJECTIONS)}'
+  for target in lora.targets:
+    try:
+      known = any(re.fullmatch(target, name) for name in PROJECTIONS)
+    except re.error as e:
+      yield f'lora.targets: {target!r} is no regular expression ({e})'
+    else:
+      if not known:
+        yield f'lora.targets: {target!r} matches none of {", ".join(PROJECTIONS)}'
 
 
 def _one_of(name: str, values, known) -> Iterator[str]:

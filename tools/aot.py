@@ -31,8 +31,7 @@ from inftool_jax import settings as configs
 from inftool_jax.data import manifest
 from inftool_jax.errors import ConfigError, InftoolError
 from inftool_jax.loop import context, rounds
-from inftool_jax.models import config as decoder_config
-from inftool_jax.models import decoder, published, splash
+from inftool_jax.models import decoder, splash
 from inftool_jax.models.config import DecoderConfig
 from inftool_jax.parallel import ahead, topology
 from inftool_jax.parallel import mesh as meshes
@@ -61,7 +60,7 @@ class Case:
   function: Any
   arguments: tuple[Any, ...]
   loops: tuple[int, ...]  # see `counting.flops`
-  model_flops: float | None  # of an update, of all chips: three times the forward pass's
+  model_flops: float | None  # of an update, of all chips; None: there is no such number
 
 
 def main(argv: list[str]) -> None:
@@ -79,7 +78,7 @@ def measure(settings: Settings, name: str, wanted: list[str], results: str) -> b
   if unknown := set(wanted) - {*LEARNER, *SAMPLER}:
     raise ConfigError(f'--programs: {", ".join(sorted(unknown))} is unknown; choose from {", ".join((*LEARNER, *SAMPLER))}')
   devices, chip = topology.devices(name)
-  shape = decoder_shape(settings)
+  shape = context.decoder_shape(settings)
   fits = True
   for program in wanted:
     case = learner(program, settings, shape, devices) if program in LEARNER else sampler(program, settings, shape, devices[0])
@@ -90,14 +89,6 @@ def measure(settings: Settings, name: str, wanted: list[str], results: str) -> b
       record(pathlib.Path(results), {'program': program, 'preset': settings.preset, 'topology': name, 'case': case.what}, facts)
     fits &= compiled.memory is not None
   return fits
-
-
-def decoder_shape(settings: Settings) -> DecoderConfig:
-  """The decoder's, from the checkpoint's folder if the config names one."""
-  options = {'compute_dtype': settings.model.compute, 'remat': settings.model.remat}
-  if settings.model.path or settings.model.tokenizer:
-    return decoder_config.from_huggingface(context.model_folder(settings), **options)
-  return decoder_config.from_dict(published.PUBLISHED[settings.model.shape], **options)
 
 
 def learner(name: str, settings: Settings, shape: DecoderConfig, devices) -> Case:
@@ -113,16 +104,23 @@ def learner(name: str, settings: Settings, shape: DecoderConfig, devices) -> Cas
     objective, transform = objectives.grpo(r.clip_low, r.clip_high), optimizer.make(r.optimizer, r.steps)
     M, T = -(-r.tasks * r.group // R), r.row_length
   positions = R * T // meshes.rows(mesh)  # of a micro-batch, on one device
+  adapters = f'; adapters of rank {shape.lora.rank}{" beside int8" if shape.lora.int8 else ""}' if shape.lora else ''
   over = ' x '.join(f'{axis} {size}' for axis, size in mesh.shape.items() if size > 1)
   return Case(
     name,
-    f'{over}; {M} micro-batches of {R} rows of {T:,} tokens; remat {shape.remat}, compute {shape.compute_dtype}',
+    f'{over}; {M} micro-batches of {R} rows of {T:,} tokens; remat {shape.remat}, compute {shape.compute_dtype}{adapters}',
     mesh,
     step.make(shape, transform, objective, mesh),
-    (abstract.state(shape, transform, mesh), abstract.batch(M, R, T, mesh)),
+    (abstract.state(shape, transform, mesh), abstract.batch(M, R, T, mesh), abstract.frozen(shape, mesh)),
     (M, -(-positions // step.HEAD_CHUNK)),
-    3 * M * R * T * shape.forward_flops(T),
+    M * R * T * update_flops(shape, T),
   )
+
+
+def update_flops(shape: DecoderConfig, length: int) -> float:
+  """Of a token: the backward pass takes twice the forward pass's. A frozen base needs no gradient, which is half of its products' share."""
+  products = shape.forward_flops(0)
+  return (2 if shape.lora else 3) * products + 3 * (shape.forward_flops(length) - products)
 
 
 def sampler(name: str, settings: Settings, shape: DecoderConfig, device: jax.Device) -> Case:

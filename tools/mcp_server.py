@@ -4,6 +4,7 @@
   python -m tools.mcp_server SPEC... --http=127.0.0.1:8000          # streamable HTTP at http://127.0.0.1:8000/mcp
   python -m tools.mcp_server SPEC... --list                         # the servers that the specifications hold
   python -m tools.mcp_server SPEC... --server=NAME --seed=7
+  python -m tools.mcp_server SPEC... --faults=timeout=0.1,stale=0.05   # shares of the calls that fail, the same ones each time
 
 SPEC is whatever --config.specs.paths takes. State is kept per connection and gone with it; the same seed opens with the same records.
 Over stdio, stdout belongs to the protocol; everything else is on stderr. Ends with code 0 when stdin closes or on SIGTERM.
@@ -21,12 +22,14 @@ from absl import app, flags
 
 from inftool_jax import specs
 from inftool_jax.errors import SpecError
-from inftool_jax.servers import serving
-from inftool_jax.types import Tool
+from inftool_jax.servers import faults, serving
+from inftool_jax.servers.simulator import Simulator
+from inftool_jax.types import Tool, ToolServer
 
 SERVER = flags.DEFINE_string('server', '', 'which server, where the specifications hold several')
 LIST = flags.DEFINE_bool('list', False, 'print the servers and how many tools each has')
 HTTP = flags.DEFINE_string('http', '', 'HOST:PORT to serve streamable HTTP at, instead of stdio')
+FAULTS = flags.DEFINE_string('faults', '', f'KIND=RATE,...: shares of the calls that fail; kinds are {", ".join(faults.KINDS)}')
 SEED = flags.DEFINE_integer('seed', 0, 'of the records that a connection opens with', lower_bound=0)
 
 
@@ -34,6 +37,7 @@ def main(argv: list[str]) -> None:
   if len(argv) < 2:
     raise app.UsageError('name at least one specification')
   address = _address(HTTP.value) if HTTP.value else None
+  rates = _rates(FAULTS.value)
   try:
     ingest = specs.load(argv[1:])
   except SpecError as e:
@@ -50,14 +54,16 @@ def main(argv: list[str]) -> None:
   if name not in servers or (not SERVER.value and len(servers) > 1):
     said = f'there is no server {name!r}' if SERVER.value else f'the specifications hold {len(servers)} servers'
     sys.exit(f'{said}; choose one with --server=NAME: {", ".join(list(servers)[:20])}{", ..." if len(servers) > 20 else ""}')
+  server: ToolServer = Simulator(servers[name])
+  server = faults.FaultyServer(server, servers[name], rates) if rates else server
   signal.signal(signal.SIGTERM, _end)
   signal.signal(signal.SIGINT, _end)
   if address is not None:
     print(f'{name}: {len(servers[name])} tools at http://{HTTP.value}{serving.PATH}', file=sys.stderr, flush=True)
-    serving.serve_http(servers[name], name, SEED.value, *address)
+    serving.serve_http(server, servers[name], name, SEED.value, *address)
   else:
     print(f'{name}: {len(servers[name])} tools over stdio', file=sys.stderr, flush=True)
-    asyncio.run(serving.serve_stdio(servers[name], name, SEED.value))
+    asyncio.run(serving.serve_stdio(server, servers[name], name, SEED.value))
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -65,6 +71,13 @@ def _address(text: str) -> tuple[str, int]:
   if not host or not port.isdecimal() or not 0 < int(port) < 65536:
     raise app.UsageError(f'--http={text}: expected HOST:PORT, such as 127.0.0.1:8000')
   return host.strip('[]'), int(port)
+
+
+def _rates(text: str) -> dict[str, float]:
+  try:
+    return faults.parse(text)
+  except ValueError as e:
+    raise app.UsageError(f'--faults: {e}') from None
 
 
 def _end(number: int, frame: FrameType | None) -> None:

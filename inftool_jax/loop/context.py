@@ -15,7 +15,7 @@ from inftool_jax.chat.tokenizer import ChatTokenizer
 from inftool_jax.data import manifest
 from inftool_jax.errors import ConfigError
 from inftool_jax.models import config as decoder_config
-from inftool_jax.models import decoder, huggingface
+from inftool_jax.models import decoder, huggingface, published
 from inftool_jax.models.config import DecoderConfig
 from inftool_jax.parallel import mesh as meshes
 from inftool_jax.play.conversation import Limits
@@ -65,7 +65,7 @@ def prepare(settings: Settings, workdir: str | pathlib.Path) -> Context:
   """
   workdir = pathlib.Path(workdir)
   home = model_folder(settings)
-  shape = decoder_config.from_huggingface(home, compute_dtype=settings.model.compute, remat=settings.model.remat)
+  shape = decoder_shape(settings)
   tokenizer = ChatTokenizer.load(home)
   if tokenizer.vocab_size > shape.vocab:
     raise ConfigError(f'{home}: the tokenizer has {tokenizer.vocab_size} tokens, the model only {shape.vocab} embeddings')
@@ -112,11 +112,25 @@ def model_folder(settings: Settings) -> pathlib.Path:
   return SHIPPED if name == TINY else pathlib.Path(name)
 
 
-def base_params(context: Context) -> decoder.Params:
-  """The policy before any training: the checkpoint's weights, or random ones if no checkpoint is named."""
-  if not context.settings.model.path:
-    return decoder.init(context.decoder, seeds.derive(context.settings.seed, 'weights') % 2**31, context.mesh)
-  return huggingface.load(model_folder(context.settings), context.decoder, context.mesh)
+def decoder_shape(settings: Settings) -> DecoderConfig:
+  """The model folder's shape, or that of `model.shape` where the config names no folder, with the run's types and adapters.
+
+  A base that is not trained needs no more bits than it is computed in.
+  """
+  adapters = settings.lora if settings.lora.rank else None
+  stored = settings.model.compute if adapters else 'float32'
+  options = {'compute_dtype': settings.model.compute, 'param_dtype': stored, 'remat': settings.model.remat, 'lora': adapters}
+  if settings.model.path or settings.model.tokenizer:
+    return decoder_config.from_huggingface(model_folder(settings), **options)
+  return decoder_config.from_dict(published.PUBLISHED[settings.model.shape], **options)
+
+
+def base_params(settings: Settings, shape: DecoderConfig, mesh: Mesh | None) -> decoder.Params:
+  """The policy before any training: the checkpoint's weights, or random ones if no checkpoint is named, and fresh adapters."""
+  seed = seeds.derive(settings.seed, 'weights') % 2**31
+  if not settings.model.path:
+    return decoder.init(shape, seed, mesh)
+  return decoder.adapted(huggingface.load(model_folder(settings), shape, mesh), shape, seed, mesh)
 
 
 def _offerable(tools: tuple[Tool, ...], settings: Settings) -> tuple[Tool, ...]:

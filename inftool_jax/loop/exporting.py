@@ -12,8 +12,9 @@ from inftool_jax.errors import CheckpointError, ConfigError, StoreError
 from inftool_jax.loop import context as contexts
 from inftool_jax.loop import policy
 from inftool_jax.models import config as decoder_config
-from inftool_jax.models import decoder, huggingface
+from inftool_jax.models import decoder, huggingface, lora, peft
 from inftool_jax.models.config import DecoderConfig
+from inftool_jax.settings import Settings
 
 # What a model folder holds beside weights and config, as far as it has it.
 COMPANIONS = (
@@ -60,18 +61,50 @@ def write_stage(workdir: pathlib.Path, stage: str, folder: pathlib.Path, dtype: 
   Raises:
     InftoolError: the folder is no run's, the stage is not finished, or its policy is damaged.
   """
+  settings = _settings(workdir)
+  stage, params, shape = _policy(workdir, settings, stage)
+  home = contexts.model_folder(settings)
+  write(folder, params, shape, ChatTokenizer.load(home), home, dtype, shard_bytes)
+  return stage
+
+
+def write_adapter(workdir: pathlib.Path, stage: str, folder: pathlib.Path) -> str:
+  """Writes the adapters that a finished stage of a run left, as PEFT has them; otherwise like `write_stage`."""
+  settings = _settings(workdir)
+  if not settings.lora.rank:
+    raise ConfigError(f'{workdir} is a run without adapters (--config.lora.rank=0): all of its policy is trained')
+  stage, params, shape = _policy(workdir, settings, stage)
+  peft.save(folder, params, shape, str(contexts.model_folder(settings)))
+  return stage
+
+
+def write_merged(home: pathlib.Path, adapter: pathlib.Path, folder: pathlib.Path, dtype: str, shard_bytes: int) -> None:
+  """Writes the model in `home` with the adapters in the folder `adapter`, as PEFT writes them, as one model.
+
+  Raises:
+    InftoolError: one of the two cannot be read, or they do not fit together.
+  """
+  shape = decoder_config.from_huggingface(home, lora=peft.read_config(adapter))
+  adapters = peft.load(adapter, shape)
+  params = lora.join(huggingface.load(home, shape), adapters)
+  write(folder, params, shape, ChatTokenizer.load(home), home, dtype, shard_bytes)
+
+
+def _settings(workdir: pathlib.Path) -> Settings:
   path = workdir / 'config.json'
   try:
-    settings = run_settings.parse(json.loads(path.read_text()))
+    return run_settings.parse(json.loads(path.read_text()))
   except (OSError, ValueError, AttributeError) as e:
     raise ConfigError(f'{workdir} is not the folder of a run: {path} cannot be read ({e})') from e
+
+
+def _policy(workdir: pathlib.Path, settings: Settings, stage: str) -> tuple[str, decoder.Params, DecoderConfig]:
   names = ['sft', *(f'round_{number}' for number in range(1, settings.rounds.count + 1))]
   finished = [name for name in names if (workdir / name / policy.FINAL).exists() and manifest.find(workdir / name)]
   stage = stage or (finished[-1] if finished else 'sft')
   if stage not in finished:
     raise ConfigError(f'{workdir} has no finished stage {stage!r} with a policy; finished: {", ".join(finished) or "none"}')
-  home = contexts.model_folder(settings)
-  shape = decoder_config.from_huggingface(home)
-  params = policy.load(workdir / stage, decoder.abstract(shape))
-  write(folder, params, shape, ChatTokenizer.load(home), home, dtype, shard_bytes)
-  return stage
+  shape = contexts.decoder_shape(settings)
+  # Of a policy that was trained whole the shapes are enough.
+  like = contexts.base_params(settings, shape, None) if shape.lora else decoder.abstract(shape)
+  return stage, policy.load(workdir / stage, like), shape

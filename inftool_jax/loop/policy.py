@@ -12,12 +12,12 @@ import jax.numpy as jnp
 from inftool_jax.data import manifest
 from inftool_jax.errors import CheckpointError
 from inftool_jax.loop.context import Context
-from inftool_jax.models import decoder
+from inftool_jax.models import decoder, lora
 from inftool_jax.training import checkpoint, step
 from inftool_jax.types import JSON
 
 CHECKPOINTS = 'checkpoints'  # states on the way, with optimizer
-FINAL = 'policy'  # parameters at the end of the stage
+FINAL = 'policy'  # what was trained, at the end of the stage
 
 T = TypeVar('T')
 
@@ -40,18 +40,20 @@ def resume(folder: pathlib.Path, fresh: step.State) -> tuple[step.State, int, JS
 
 
 def commit(context: Context, stage: str, params: decoder.Params, counts: dict[str, int], inputs: dict[str, str], started: float, files=()):
-  """Saves the final parameters and finishes the stage; the manifest's inputs chain stages together by content."""
+  """Saves what is trained of the parameters and finishes the stage; the manifest's inputs chain stages together by content."""
   folder = context.folder(stage)
+  _, trained = lora.split(params)
   with checkpoint.Checkpointer(folder / FINAL, keep=1) as saver:
-    saver.save(0, params, 0, None)
+    saver.save(0, trained, 0, None)
   facts = folder / 'policy.json'
-  manifest.write_bytes(facts, manifest.readable({'params_hash': checkpoint.params_hash(params), 'parameters': context.decoder.parameters}))
+  manifest.write_bytes(facts, manifest.readable({'params_hash': checkpoint.params_hash(trained), 'parameters': context.decoder.parameters}))
   return manifest.commit(folder, stage, [facts, *files], counts, inputs, time.monotonic() - started)
 
 
 def load(folder: pathlib.Path, like: decoder.Params) -> decoder.Params:
-  """The parameters at the end of a finished stage. Raises CheckpointError if they are damaged."""
-  restored = checkpoint.restore(folder / FINAL, like)
+  """The parameters at the end of a finished stage; what is not trained is that of `like`. Raises CheckpointError if they are damaged."""
+  frozen, trained = lora.split(like)
+  restored = checkpoint.restore(folder / FINAL, trained)
   if restored is None:
     raise CheckpointError(f'{folder / FINAL} is missing although the stage is finished; delete {folder} to have it made again')
-  return jax.tree.map(jnp.asarray, restored.state)
+  return lora.join(frozen, jax.tree.map(jnp.asarray, restored.state))

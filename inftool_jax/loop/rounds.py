@@ -23,7 +23,7 @@ from inftool_jax.loop import playing, policy, sft, tasks
 from inftool_jax.loop.context import Context
 from inftool_jax.loop.log import Progress, say
 from inftool_jax.loop.synthesise import judge
-from inftool_jax.models import decoder
+from inftool_jax.models import decoder, lora
 from inftool_jax.parallel import mesh as meshes
 from inftool_jax.play.conversation import NOT_THE_POLICY
 from inftool_jax.report.scalars import Scalars
@@ -60,18 +60,19 @@ def _train_grpo(context: Context, stage: str, number: int, params, sampler: Batc
   folder = context.folder(stage)
   transform = optimizer.make(settings.optimizer, settings.steps)
   program = step.make(context.decoder, transform, objectives.grpo(settings.clip_low, settings.clip_high), context.mesh)
-  state, first, position = policy.resume(folder, step.init(params, transform, step.places(context.decoder, transform, context.mesh)))
+  frozen, trained = lora.split(params)
+  state, first, position = policy.resume(folder, step.init(trained, transform, step.places(context.decoder, transform, context.mesh)))
   counts = dict(position or {'conversations': 0, 'sampled tokens': 0, 'zero-variance groups': 0, 'dropped groups': 0})
   progress = Progress(stage, 'steps', settings.steps, time.monotonic(), first)
   window: list[Trajectory] = []
   board = context.folder('tensorboard') / stage
   with checkpoint.Checkpointer(folder / policy.CHECKPOINTS, keep=1) as saver, Scalars(board, first) as scalars:
     for n in range(first, settings.steps):
-      sampler.update(state.params, policy.version(context, number - 1, n))
+      sampler.update(lora.join(frozen, state.params), policy.version(context, number - 1, n))
       groups = rollout(context, number, n, sampler, planned)
       window += [t for group in groups for t in group]
       batch, facts = grpo_batch(context, groups)
-      state, metrics = program(state, batch)
+      state, metrics = program(state, batch, frozen)
       values = {k: float(v) for k, v in metrics.items()} | facts
       scalars.write(n + 1, values)
       for name, value in _counted(groups, facts).items():
@@ -83,7 +84,7 @@ def _train_grpo(context: Context, stage: str, number: int, params, sampler: Batc
         saver.save(n + 1, state, sampler.version, counts)
   if first < settings.steps:
     say(f'  {stage}: reward {values["reward"]:.3f}, success {values["success"]:.3f} in the last step')
-  return state.params, {'steps': settings.steps, **counts}
+  return lora.join(frozen, state.params), {'steps': settings.steps, **counts}
 
 
 def rollout(context: Context, number: int, n: int, sampler: BatchedSampler, planned: Sequence[Task]) -> list[list[Trajectory]]:

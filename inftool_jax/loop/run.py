@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+
 from inftool_jax import specs
 from inftool_jax.data import manifest
 from inftool_jax.errors import ConfigError
@@ -15,14 +17,14 @@ from inftool_jax.loop import context as contexts
 from inftool_jax.loop import evaluating, exporting, policy, rounds, sft, summary, synthesise
 from inftool_jax.loop.context import Context
 from inftool_jax.loop.log import say
-from inftool_jax.models import decoder
+from inftool_jax.models import decoder, lora, peft
 from inftool_jax.parallel import mesh as meshes
 from inftool_jax.report import tables
 from inftool_jax.sampling.sampler import BatchedSampler
 from inftool_jax.settings import parse
 from inftool_jax.specs import splitting
 
-FINAL_MODEL = 'model'  # the last policy as a Hugging Face folder
+FINAL_MODEL, FINAL_ADAPTER = 'model', 'adapter'  # the last policy as a Hugging Face folder; its adapters, if it has any, as PEFT's
 
 
 def run(config: Mapping[str, Any], workdir: str | pathlib.Path) -> None:
@@ -50,7 +52,7 @@ class _Runner:
     self._context = context
     self._wanted = context.settings.stages
     self._inputs: dict[str, str] = {}
-    self._params: decoder.Params = contexts.base_params(context)
+    self._params: decoder.Params = contexts.base_params(context.settings, context.decoder, context.mesh)
     self._sampler: BatchedSampler | None = None
 
   @property
@@ -137,6 +139,8 @@ class _Runner:
     context = self._context
     home = contexts.model_folder(context.settings)
     exporting.write(context.workdir / FINAL_MODEL, self._params, context.decoder, context.tokenizer, home)
+    if context.decoder.lora:
+      peft.save(context.workdir / FINAL_ADAPTER, self._params, context.decoder, str(home))
 
 
 def _introduce(context: Context) -> None:
@@ -145,6 +149,9 @@ def _introduce(context: Context) -> None:
   sizes = ', '.join(f'{name} {len({t.server for t in part})} servers / {len(part)} tools' for name, part in _parts(splits))
   formats = ', '.join(sorted({c.format for c in ingest.read if c.format}))
   size = f'{context.decoder.parameters / 1e6:.1f} M parameters'
+  if context.decoder.lora:
+    adapters = sum(x.size for x in jax.tree.leaves(lora.split(decoder.abstract(context.decoder))[1]))
+    size += f', frozen{" in int8" if context.decoder.lora.int8 else ""}, {adapters / 1e6:.1f} M in adapters'
   say(f'inftool_jax  preset {s.preset}  seed {s.seed}  policy {size}  run folder {context.workdir}')
   say(f'specifications: {len(ingest.tools)} tools from {len(ingest.read)} files ({formats}); {sizes}')
   if context.mesh is not None:

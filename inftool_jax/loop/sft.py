@@ -19,7 +19,7 @@ from inftool_jax.loop import policy
 from inftool_jax.loop.ahead import ahead
 from inftool_jax.loop.context import Context
 from inftool_jax.loop.log import Progress, say
-from inftool_jax.models import decoder
+from inftool_jax.models import decoder, lora
 from inftool_jax.report.scalars import Scalars
 from inftool_jax.settings import Sft
 from inftool_jax.synthesis import masking
@@ -62,7 +62,8 @@ def train(
   folder = context.folder(stage)
   transform = optimizer.make(settings.optimizer, settings.steps)
   program = step.make(context.decoder, transform, objectives.sft, context.mesh)
-  state, first, _ = policy.resume(folder, step.init(params, transform, step.places(context.decoder, transform, context.mesh)))
+  frozen, trained = lora.split(params)
+  state, first, _ = policy.resume(folder, step.init(trained, transform, step.places(context.decoder, transform, context.mesh)))
   fitting = [t for t in trajectories if len(t.tokens) <= settings.row_length]
   if len(fitting) < len(trajectories):
     say(f'  {stage}: {len(trajectories) - len(fitting)} trajectories are longer than --config.sft.row_length and are left out')
@@ -77,7 +78,7 @@ def train(
   ):
     for n, packed in zip(range(first, settings.steps), batches):
       batch = batching.batch(packed, settings.rows, settings.micro_batches)
-      state, metrics = program(state, batch)
+      state, metrics = program(state, batch, frozen)
       if (n + 1) % 10 == 0 or n + 1 == settings.steps:
         values = {k: float(v) for k, v in metrics.items()}
         scalars.write(n + 1, values)
@@ -86,7 +87,7 @@ def train(
         saver.save(n + 1, state, policy_version, None)
   if first < settings.steps:
     say(f'  {stage}: loss {float(metrics["loss"]):.3f} after {settings.steps} steps')
-  return state.params, {'steps': settings.steps, 'trajectories': len(fitting)}
+  return lora.join(frozen, state.params), {'steps': settings.steps, 'trajectories': len(fitting)}
 
 
 def _batches(

@@ -13,6 +13,7 @@ from typing import Any
 
 from inftool_jax.errors import CheckpointError
 from inftool_jax.models import rope
+from inftool_jax.models.lora import LoraConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,9 +56,10 @@ class DecoderConfig:
   qkv_bias: bool = True
   qk_norm: bool = False  # an RMS norm of each query and key head, before the rotation
   rope_scaling: rope.Scaling | None = None
-  param_dtype: str = 'float32'
+  param_dtype: str = 'float32'  # adapters, which are masters, are float32 in any case
   compute_dtype: str = 'float32'
   remat: str = 'none'  # what a training step computes again instead of keeping it; see `decoder.REMAT_POLICIES`
+  lora: LoraConfig | None = None  # None: all parameters are trained
 
   def __post_init__(self) -> None:
     if self.heads % self.kv_heads:
@@ -77,7 +79,7 @@ class DecoderConfig:
 
   @property
   def parameters(self) -> int:
-    """Number of scalars, embeddings included."""
+    """Number of scalars, embeddings included and adapters not."""
     attention = self.dim * self.head_dim * (2 * self.heads + 2 * self.kv_heads)
     bias = self.head_dim * (self.heads + 2 * self.kv_heads) if self.qkv_bias else 0
     norms = 2 * self.head_dim if self.qk_norm else 0

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Mesh
 
-from inftool_jax.models import rope, splash
+from inftool_jax.models import lora, rope, splash
 from inftool_jax.models.config import DecoderConfig
 from inftool_jax.parallel import mesh as meshes
 from inftool_jax.parallel import placing
@@ -114,8 +114,16 @@ BLOCK_AXES = {
 def logical_axes(config: DecoderConfig) -> Params:
   """The tree of the parameters with a tuple of axis names in the place of each array."""
   names = abstract(config)
-  blocks = {name: ('layers', *BLOCK_AXES[name]) for name in names['blocks']}
+  blocks = {name: ('layers', *_block_axes(name)) for name in names['blocks']}
   return {name: blocks if name == 'blocks' else AXES[name] for name in names}
+
+
+def _block_axes(name: str) -> tuple[str, ...]:
+  matrix = name.removesuffix(lora.A).removesuffix(lora.B).removesuffix(lora.SCALE)
+  if matrix == name:
+    return BLOCK_AXES[name]
+  rows, columns = BLOCK_AXES[matrix]
+  return {matrix + lora.A: (rows, 'rank'), matrix + lora.B: ('rank', columns), matrix + lora.SCALE: (columns,)}[name]
 
 
 def dimensions(config: DecoderConfig) -> Iterator[meshes.Dimension]:
@@ -130,9 +138,18 @@ def init(config: DecoderConfig, seed: int, mesh: Mesh | None = None) -> Params:
   """Random parameters as a plain nested dict of arrays (`blocks` leaves have a leading L axis), each born where it lies on the mesh."""
 
   def drawn() -> Params:
-    return split(Decoder(config, rngs=nnx.Rngs(params=seed)))
+    base = split(Decoder(config, rngs=nnx.Rngs(params=seed)))
+    return adapted(lora.quantized(base) if config.lora and config.lora.int8 else base, config, seed)
 
   return drawn() if mesh is None else jax.jit(drawn, out_shardings=placing.shardings(mesh, logical_axes(config)))()
+
+
+def adapted(base: Params, config: DecoderConfig, seed: int, mesh: Mesh | None = None) -> Params:
+  """The base with fresh adapters beside it; itself where the config has none."""
+  if config.lora is None:
+    return base
+  places = None if mesh is None else placing.shardings(mesh, lora.split(logical_axes(config))[1])
+  return lora.join(base, jax.jit(functools.partial(lora.init, base, config.lora, seed), out_shardings=places)())
 
 
 def split(model: Decoder) -> Params:
@@ -185,11 +202,20 @@ def apply_block(block: Params, config: DecoderConfig, x_BxTxD, angles_BxTxE, att
   def normed(name: str):
     return constrain(rms_norm(x_BxTxD, block[name], c.norm_eps), 'batch', 'length', 'dim')
 
+  def product(h, name: str):
+    y = matmul(h, block[name].astype(dtype))
+    if name + lora.SCALE in block:
+      y = (y * block[name + lora.SCALE]).astype(dtype)
+    if c.lora is not None and name + lora.A in block:
+      low_BxTxR = constrain(matmul(h, block[name + lora.A].astype(dtype)), 'batch', 'length', 'rank')
+      y = y + matmul(low_BxTxR * c.lora.scale, block[name + lora.B].astype(dtype))
+    return y
+
   def added(h, name: str):
-    return x_BxTxD + constrain(matmul(h, block[name].astype(dtype)), 'batch', 'residual', 'dim')
+    return x_BxTxD + constrain(product(h, name), 'batch', 'residual', 'dim')
 
   def project(h, name: str, heads: int):
-    y = matmul(h, block[name].astype(dtype))
+    y = product(h, name)
     if c.qkv_bias:
       y = y + block[name + '_bias'].astype(dtype)
     return constrain(y.reshape(B, T, heads, c.head_dim), 'batch', 'length', 'heads', 'head')
@@ -209,7 +235,7 @@ def apply_block(block: Params, config: DecoderConfig, x_BxTxD, angles_BxTxE, att
   x_BxTxD = added(out_BxTxHE, 'o')
 
   h = normed('ffn_norm')
-  gated_BxTxF = jax.nn.silu(matmul(h, block['gate'].astype(dtype))) * matmul(h, block['up'].astype(dtype))
+  gated_BxTxF = jax.nn.silu(product(h, 'gate')) * product(h, 'up')
   return added(constrain(gated_BxTxF, 'batch', 'length', 'ffn'), 'down'), cache
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -17,8 +17,9 @@ import numpy as np
 from jax.sharding import Mesh
 
 from inftool_jax.errors import CheckpointError
-from inftool_jax.models import decoder, tensorfiles
+from inftool_jax.models import decoder, lora, tensorfiles
 from inftool_jax.models.config import DecoderConfig, to_huggingface
+from inftool_jax.models.lora import LoraConfig
 from inftool_jax.models.tensorfiles import Stored, Tensor
 from inftool_jax.parallel import placing
 from inftool_jax.parallel.placing import Part
@@ -56,8 +57,8 @@ class Place:
 
 
 def places(config: DecoderConfig) -> list[Place]:
-  """All tensors of a checkpoint of this shape, in the order in which they are written."""
-  shapes = decoder.abstract(config)
+  """All tensors of a checkpoint of this shape, in the order in which they are written; adapters are no part of it."""
+  shapes = decoder.abstract(dataclasses.replace(config, lora=None))
 
   def top(ours: str) -> Place:
     return Place(TOP[ours], (ours,), None, shapes[ours].shape, False)
@@ -74,8 +75,9 @@ def places(config: DecoderConfig) -> list[Place]:
 def load(folder: str | pathlib.Path, config: DecoderConfig, mesh: Mesh | None = None) -> decoder.Params:
   """Parameters of the checkpoint in `folder`, in `config.param_dtype`, each where it lies on the mesh.
 
-  All headers are checked against the config before anything is allocated. Then one block of one tensor at a time goes through
-  host memory; a device of the mesh is sent what it holds of it.
+  Of a config with adapters they are the base alone, its projections in int8 if it says so. All headers are checked against the config
+  before anything is allocated. Then one block of one tensor at a time goes through host memory; a device of the mesh is sent what it
+  holds of it.
 
   Raises:
     CheckpointError: a tensor is missing, unexpected or misshapen, or a file is unreadable; the message names it.
@@ -83,24 +85,42 @@ def load(folder: str | pathlib.Path, config: DecoderConfig, mesh: Mesh | None = 
   folder = pathlib.Path(folder)
   stored = tensorfiles.scan(folder)
   wanted = places(config)
-  _check(folder, stored, wanted)
-  shapes = decoder.abstract(config)
-  homes = jax.tree.map(lambda _: None, shapes) if mesh is None else placing.shardings(mesh, decoder.logical_axes(config))
+  check(folder, stored, wanted)
+  shapes = lora.base(decoder.abstract(config))
+  homes = jax.tree.map(lambda _: None, shapes) if mesh is None else placing.shardings(mesh, lora.base(decoder.logical_axes(config)))
+  return read(stored, wanted, shapes, homes)
+
+
+def read(stored: Mapping[str, Stored], wanted: list[Place], shapes: Any, homes: Any) -> Any:
+  """The tree of `shapes`, filled block by block from tensors that are known to fit, each leaf in the place that `homes` has for it."""
   parts = jax.tree.map(lambda like, home: placing.parts(like.shape, like.dtype, home), shapes, homes)
   for place in wanted:
     for row, block in stored[place.name].blocks():
-      for part in _at(parts, place.path):
-        _fill(part, block, place, row)
-      # Waited for: blocks that are still on their way to a device would pile up in host memory.
-      jax.block_until_ready([part.array for part in _at(parts, place.path)])
+      for target, values in _converted(place, block, shapes):
+        for part in _at(parts, target.path):
+          _fill(part, values, target, row)
+        # Waited for: blocks that are still on their way to a device would pile up in host memory.
+        jax.block_until_ready([part.array for part in _at(parts, target.path)])
   return jax.tree.map(lambda like, home, pieces: placing.joined(like.shape, home, pieces), shapes, homes, parts)
+
+
+def _converted(place: Place, block: np.ndarray, shapes: Any) -> list[tuple[Place, Any]]:
+  """What becomes of a block of rows: itself; or, as its rows are output channels, their values in int8 and their scales."""
+  scales = (*place.path[:-1], place.path[-1] + lora.SCALE)
+  if scales[-1] not in _at(shapes, scales[:-1]):
+    return [(place, block)]
+  values_IxO, scale_O = _quantize(block.T)
+  return [(place, values_IxO.T), (dataclasses.replace(place, path=scales, transposed=False), scale_O)]
+
+
+_quantize = jax.jit(lora.quantize)
 
 
 def _at(tree: Any, path: tuple[str, ...]) -> Any:
   return functools.reduce(lambda node, key: node[key], path, tree)
 
 
-def _fill(part: Part, block: np.ndarray, place: Place, row: int) -> None:
+def _fill(part: Part, block: Any, place: Place, row: int) -> None:
   """Puts into `part` what it holds of the block that begins with row number `row` of one tensor."""
   theirs = part.slices[len(part.slices) - block.ndim :]  # of one layer; layers are not divided
   theirs = theirs[::-1] if place.transposed else theirs
@@ -123,7 +143,8 @@ def _put(out: jax.Array, block: jax.Array, start, transposed: bool) -> jax.Array
   return jax.lax.dynamic_update_slice(out, block.reshape((1,) * (out.ndim - block.ndim) + block.shape), start)
 
 
-def _check(folder: pathlib.Path, stored: Mapping[str, Stored], wanted: list[Place]) -> None:
+def check(folder: pathlib.Path, stored: Mapping[str, Stored], wanted: list[Place]) -> None:
+  """Raises CheckpointError unless the tensors are those that are wanted, in shape and type."""
   names = {p.name for p in wanted}
   if missing := [p for p in wanted if p.name not in stored]:
     more = f' (and {len(missing) - 1} more)' if len(missing) > 1 else ''
@@ -141,7 +162,7 @@ def _check(folder: pathlib.Path, stored: Mapping[str, Stored], wanted: list[Plac
       continue  # a copy of the embedding, beside a config that says as much
     hint = '; is tie_word_embeddings meant to be false?' if found.name == TOP['head'] else ''
     more = f' (one of {len(extra)})' if len(extra) > 1 else ''
-    raise CheckpointError(f'{found}{more} of shape {found.shape} has no place in the model of config.json{hint}')
+    raise CheckpointError(f'{found}{more} of shape {found.shape} has no place in the model{hint}')
 
 
 def _equal(a: Stored, b: Stored) -> bool:
@@ -162,8 +183,8 @@ def save(
 ) -> None:
   """Writes the checkpoint that transformers loads: `model.safetensors`, or shards and their index, and `config.json`.
 
-  Values are rounded to `dtype` once; those that came from it are written bit for bit. `config.json` goes first and comes last, so a
-  folder that has one is whole. The tokenizer is the caller's.
+  Adapters are merged with the base, a matrix at a time. Values are rounded to `dtype` once; those that came from it are written bit
+  for bit. `config.json` goes first and comes last, so a folder that has one is whole. The tokenizer is the caller's.
 
   Raises:
     CheckpointError: the config is of no family, `dtype` is none of `STORED_AS`, or the disk does not take it.
@@ -177,17 +198,17 @@ def save(
     (folder / 'config.json').unlink(missing_ok=True)
   except OSError as e:
     raise CheckpointError(f'{folder} cannot be written ({e.strerror or e})') from e
-  tensors = [Tensor(p.name, p.shape, _fetcher(params, p)) for p in places(config)]
+  tensors = [Tensor(p.name, p.shape, functools.partial(fetch, params, config.lora, p)) for p in places(config)]
   tensorfiles.write(folder, tensors, STORED_AS[dtype], shard_bytes)
   tensorfiles.write_json(folder / 'config.json', described)
 
 
-def _fetcher(params: decoder.Params, place: Place) -> Callable[[], np.ndarray]:
-  def fetch() -> np.ndarray:
-    value = _at(params, place.path)
-    if place.layer is not None:
-      value = jax.lax.dynamic_index_in_dim(value, np.int32(place.layer), keepdims=False)  # one program for all layers
-    array = np.asarray(value)
-    return array.T if place.transposed else array
-
-  return fetch
+def fetch(params: decoder.Params, config: LoraConfig | None, place: Place) -> np.ndarray:
+  """A tensor as a checkpoint has it, merged with its adapters if it has any."""
+  *above, name = place.path
+  held = lora.parts(_at(params, tuple(above)), name)
+  if place.layer is not None:
+    layer = np.int32(place.layer)  # as an array: one program for all layers
+    held = jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, layer, keepdims=False), held)
+  array = np.asarray(lora.merged(held, name, config))
+  return array.T if place.transposed else array

@@ -52,7 +52,7 @@ def scan(folder: pathlib.Path) -> dict[str, Stored]:
     CheckpointError: a file is missing, incomplete or no safetensors file, or index and files disagree.
   """
   if (folder / SINGLE).exists():
-    return _header(folder / SINGLE)
+    return header(folder / SINGLE)
   if not (folder / INDEX).exists():
     raise CheckpointError(f'{folder} holds neither {SINGLE} nor {INDEX}')
   where = _index(folder / INDEX)
@@ -61,7 +61,7 @@ def scan(folder: pathlib.Path) -> dict[str, Stored]:
     promised = [name for name, its in where.items() if its == file]
     if not file.is_file():
       raise CheckpointError(f'{file} is missing; {INDEX} promises {_some(promised)} in it')
-    held = _header(file, promised)
+    held = header(file, promised)
     if absent := [name for name in promised if name not in held]:
       raise CheckpointError(f'{file} does not hold {_some(absent)}, which {INDEX} promises')
     if unnamed := [name for name in held if name not in where]:
@@ -70,7 +70,7 @@ def scan(folder: pathlib.Path) -> dict[str, Stored]:
   return found
 
 
-def _header(file: pathlib.Path, promised: Sequence[str] = ()) -> dict[str, Stored]:
+def header(file: pathlib.Path, promised: Sequence[str] = ()) -> dict[str, Stored]:
   with _opened(file, promised) as f:
     slices = {name: f.get_slice(name) for name in f.keys()}
     return {name: Stored(name, file, tuple(s.get_shape()), s.get_dtype()) for name, s in slices.items()}
@@ -117,7 +117,7 @@ def write(folder: pathlib.Path, tensors: Sequence[Tensor], dtype: str, shard_byt
   shards = _shards(tensors, DTYPES[dtype].itemsize, shard_bytes)
   names = [SINGLE] if len(shards) == 1 else [f'model-{i:05d}-of-{len(shards):05d}.safetensors' for i in range(1, len(shards) + 1)]
   for name, shard in zip(names, shards):
-    _write_file(folder / name, shard, dtype)
+    write_file(folder / name, shard, dtype)
   if len(shards) > 1:
     weight_map = {t.name: name for name, shard in zip(names, shards) for t in shard}
     total = sum(math.prod(t.shape) for t in tensors)
@@ -142,7 +142,7 @@ def _shards(tensors: Sequence[Tensor], itemsize: int, limit: int) -> list[list[T
   return shards
 
 
-def _write_file(path: pathlib.Path, tensors: Sequence[Tensor], dtype: str) -> None:
+def write_file(path: pathlib.Path, tensors: Sequence[Tensor], dtype: str) -> None:
   """The safetensors format: length of the header, header (names, shapes, offsets; a multiple of 8 bytes long), values."""
   header: dict[str, Any] = {'__metadata__': {'format': 'pt'}}
   end = 0

@@ -25,6 +25,7 @@ PARAMETERS: Rules = MappingProxyType({
   'heads': (TENSOR,),
   'kv_heads': (TENSOR,),
   'ffn': (TENSOR,),
+  'rank': (),  # of adapters
   'head': (),
   'norm': (),  # scales of norms: too small to be worth a gather
 })  # fmt: skip
@@ -39,6 +40,7 @@ ACTIVATIONS: Rules = MappingProxyType({
   'attended_heads': (TENSOR, SEQUENCE),  # in attention: heads are independent, positions are not
   'head': (),
   'ffn': (TENSOR,),
+  'rank': (),
   'vocab': (TENSOR,),
 })  # fmt: skip
 

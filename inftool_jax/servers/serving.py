@@ -12,8 +12,7 @@ import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from inftool_jax.servers.simulator import Simulator, SimulatorSession
-from inftool_jax.types import Call, Tool
+from inftool_jax.types import Call, Session, Tool, ToolServer
 
 if TYPE_CHECKING:
   import mcp_types
@@ -24,42 +23,42 @@ PAGE = 100  # tools of one answer to tools/list
 _CLOSING_SECONDS = 2  # what open streams get when the process is told to end
 
 
-async def serve_stdio(tools: Sequence[Tool], name: str, seed: int) -> None:
+async def serve_stdio(server: ToolServer, tools: Sequence[Tool], name: str, seed: int) -> None:
   """Serves until the client closes stdin. Nothing else may write to stdout meanwhile; the SDK sends stray output to stderr."""
   from mcp.server.stdio import stdio_server
 
-  session = Simulator(tools).open(seed)
-  server = _server(tools, name, lambda context: session)
+  session = server.open(seed)
+  protocol = _server(tools, name, lambda context: session)
   async with stdio_server() as (incoming, outgoing):
-    await server.run(incoming, outgoing, server.create_initialization_options())
+    await protocol.run(incoming, outgoing, protocol.create_initialization_options())
 
 
-def serve_http(tools: Sequence[Tool], name: str, seed: int, host: str, port: int) -> None:
+def serve_http(server: ToolServer, tools: Sequence[Tool], name: str, seed: int, host: str, port: int) -> None:
   """Serves at http://HOST:PORT/mcp until the process is told to end. Raises SystemExit when the address cannot be had."""
   import mcp_types
   import uvicorn
   from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
-  server = _server(tools, name, _PerConnection(Simulator(tools), seed).session)
+  protocol = _server(tools, name, _PerConnection(server, seed).session)
 
   async def discover(context: Any, params: Any) -> mcp_types.DiscoverResult:
     """Clients that ask first are sent to the handshake, which opens a session."""
-    return mcp_types.DiscoverResult(supported_versions=list(HANDSHAKE_PROTOCOL_VERSIONS), capabilities=server.get_capabilities())
+    return mcp_types.DiscoverResult(supported_versions=list(HANDSHAKE_PROTOCOL_VERSIONS), capabilities=protocol.get_capabilities())
 
-  server.add_request_handler('server/discover', mcp_types.RequestParams, discover)
-  app = server.streamable_http_app(streamable_http_path=PATH, host=host)
+  protocol.add_request_handler('server/discover', mcp_types.RequestParams, discover)
+  app = protocol.streamable_http_app(streamable_http_path=PATH, host=host)
   uvicorn.run(
     app, host=host, port=port, log_level='warning', access_log=False, timeout_graceful_shutdown=_CLOSING_SECONDS)
 
 
 class _PerConnection:
-  """A simulator session for each connection, kept as long as the SDK keeps the connection."""
+  """A session for each connection, kept as long as the SDK keeps the connection."""
 
-  def __init__(self, simulator: Simulator, seed: int) -> None:
-    self._simulator, self._seed = simulator, seed
-    self._sessions: dict[int, SimulatorSession] = {}
+  def __init__(self, server: ToolServer, seed: int) -> None:
+    self._server, self._seed = server, seed
+    self._sessions: dict[int, Session] = {}
 
-  def session(self, context: Any) -> SimulatorSession:
+  def session(self, context: Any) -> Session:
     """Raises MCPError for a request outside of a session."""
     import mcp_types
     from mcp import MCPError
@@ -69,7 +68,7 @@ class _PerConnection:
       raise MCPError(mcp_types.INVALID_REQUEST, 'state is kept per session here: open one with initialize')
     key = id(greeting)
     if key not in self._sessions:
-      self._sessions[key] = self._simulator.open(self._seed)
+      self._sessions[key] = self._server.open(self._seed)
       weakref.finalize(greeting, self._sessions.pop, key)
     return self._sessions[key]
 

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from inftool_jax.models import decoder
+from inftool_jax.models import decoder, lora
 from inftool_jax.models.config import DecoderConfig
 from inftool_jax.parallel import placing
 from inftool_jax.training import step
@@ -17,8 +17,15 @@ from inftool_jax.training import step
 
 def state(config: DecoderConfig, transform: optax.GradientTransformation, mesh: Mesh) -> step.State:
   """The state of `step.init`."""
-  shapes = jax.eval_shape(lambda params: step.init(params, transform), decoder.abstract(config))
+  _, trained = lora.split(decoder.abstract(config))
+  shapes = jax.eval_shape(lambda params: step.init(params, transform), trained)
   return jax.tree.map(_placed, shapes, step.places(config, transform, mesh))
+
+
+def frozen(config: DecoderConfig, mesh: Mesh) -> decoder.Params:
+  """The parameters that are not trained."""
+  (shapes, _), (axes, _) = lora.split(decoder.abstract(config)), lora.split(decoder.logical_axes(config))
+  return jax.tree.map(_placed, shapes, placing.shardings(mesh, axes))
 
 
 def batch(micro_batches: int, rows: int, row_length: int, mesh: Mesh) -> step.Batch:

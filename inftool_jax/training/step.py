@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from inftool_jax.models import attention, decoder
+from inftool_jax.models import attention, decoder, lora
 from inftool_jax.models.config import DecoderConfig
 from inftool_jax.parallel import placing
 from inftool_jax.training import logprobs, placement
@@ -20,7 +20,7 @@ HEAD_CHUNK = 1024  # positions whose logits are alive at once
 
 
 class State(NamedTuple):
-  """What an update changes: parameters (masters), optimizer state and the number of updates."""
+  """What an update changes: the parameters that are trained (masters), the optimizer's state and the number of updates."""
 
   params: decoder.Params
   opt_state: Any
@@ -41,51 +41,57 @@ class Batch(NamedTuple):
   tokens_total: np.float32  # trained tokens of the whole batch: the denominator of loss and metrics
 
 
-def init(params: decoder.Params, transform: optax.GradientTransformation, places: State | None = None) -> State:
+def init(trained: decoder.Params, transform: optax.GradientTransformation, places: State | None = None) -> State:
   """The state before the first update; with `places` the parameters lie there already and the optimizer's state is born beside them."""
   if places is None:
-    return State(params, transform.init(params), jnp.zeros((), jnp.int32))
-  opt_state = jax.jit(transform.init, out_shardings=places.opt_state)(params)
-  return State(params, opt_state, jnp.zeros((), jnp.int32, device=places.step))
+    return State(trained, transform.init(trained), jnp.zeros((), jnp.int32))
+  opt_state = jax.jit(transform.init, out_shardings=places.opt_state)(trained)
+  return State(trained, opt_state, jnp.zeros((), jnp.int32, device=places.step))
 
 
 def places(config: DecoderConfig, transform: optax.GradientTransformation, mesh: Mesh | None) -> State | None:
   """A sharding in the place of each array of the state; None on one device."""
   if mesh is None:
     return None
-  params = decoder.abstract(config)
-  return placement.like_parameters(jax.eval_shape(lambda p: init(p, transform), params), params, decoder.logical_axes(config), mesh)
+  _, trained = lora.split(decoder.abstract(config))
+  _, axes = lora.split(decoder.logical_axes(config))
+  return placement.like_parameters(jax.eval_shape(lambda p: init(p, transform), trained), trained, axes, mesh)
 
 
 def make(config: DecoderConfig, transform: optax.GradientTransformation, objective: Objective, mesh: Mesh | None = None):
-  """The update as one compiled program: (state, batch) -> (state, metrics).
+  """The update as one compiled program: (state, batch, frozen) -> (state, metrics).
 
-  The state is donated. The gradient is that of the objective's mean over all trained tokens of the batch, whatever
-  the micro-batches (invariant 5). Metrics are token means, plus `grad_norm` and `update_norm`. A step whose gradient is not
-  finite changes nothing and reports `skipped` = 1. On a mesh the rows of a micro-batch are divided over the devices of `batch`
-  (`parallel.rules`), of which R must be a multiple.
+  The state is donated, `frozen` is not: what of the parameters is not trained (`lora.split`), the base of adapters or {}. The gradient
+  is that of the objective's mean over all trained tokens of the batch, whatever the micro-batches (invariant 5). Metrics are token
+  means, plus `grad_norm` and `update_norm`. A step whose gradient is not finite changes nothing and reports `skipped` = 1. On a mesh
+  the rows of a micro-batch are divided over the devices of `batch` (`parallel.rules`), of which R must be a multiple.
   """
 
-  def run(state, batch):
+  def run(state, batch, frozen):
     with placing.on(mesh):
-      return update(state, batch, config, transform, objective)
+      return update(state, batch, frozen, config, transform, objective)
 
   placed: dict[str, Any] = {}
   if mesh is not None:
     state, whole, rows = places(config, transform, mesh), placing.replicated(mesh), placing.rows(mesh, 1)
-    placed = {'in_shardings': (state, Batch._make([*[rows] * 7, whole, whole])), 'out_shardings': (state, whole)}
+    frozen = placing.shardings(mesh, lora.split(decoder.logical_axes(config))[0])
+    placed = {'in_shardings': (state, Batch._make([*[rows] * 7, whole, whole]), frozen), 'out_shardings': (state, whole)}
   return jax.jit(run, donate_argnums=0, **placed)
 
 
-def update(state: State, batch: Batch, config: DecoderConfig, transform, objective: Objective) -> tuple[State, dict[str, jax.Array]]:
-  def grad_fn(params, micro):
-    return jax.grad(loss_sum, has_aux=True)(params, micro, config, objective)
+def update(
+  state: State, batch: Batch, frozen: decoder.Params, config: DecoderConfig, transform, objective: Objective
+) -> tuple[State, dict[str, jax.Array]]:
+  _, axes = lora.split(decoder.logical_axes(config))
+
+  def grad_fn(trained, micro):
+    return jax.grad(lambda p: loss_sum(lora.join(frozen, p), micro, config, objective), has_aux=True)(trained)
 
   def accumulate(m, carry):
     grads, sums = carry
     micro = jax.tree.map(lambda x: x[m], batch[:7])
     new_grads, new_sums = grad_fn(state.params, micro)
-    grads = placing.constrain_parameters(jax.tree.map(jnp.add, grads, new_grads), decoder.logical_axes(config))
+    grads = placing.constrain_parameters(jax.tree.map(jnp.add, grads, new_grads), axes)
     return grads, jax.tree.map(jnp.add, sums, new_sums)
 
   shapes = jax.eval_shape(grad_fn, state.params, jax.tree.map(lambda x: x[0], batch[:7]))

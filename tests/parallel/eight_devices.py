@@ -15,7 +15,8 @@ import pytest
 from jax.sharding import Mesh
 
 from inftool_jax.data import packing
-from inftool_jax.models import decoder, huggingface, tensorfiles
+from inftool_jax.models import decoder, huggingface, lora, tensorfiles
+from inftool_jax.models.lora import LoraConfig
 from inftool_jax.parallel import mesh as meshes
 from inftool_jax.parallel.mesh import MeshShape
 from inftool_jax.sampling.sampler import BatchedSampler
@@ -49,7 +50,7 @@ def _on(mesh: Mesh | None, transform: optax.GradientTransformation, config=C) ->
 
 @functools.cache
 def _one_device() -> tuple[decoder.Params, dict[str, jax.Array]]:
-  state, metrics = step.make(C, KEEP, GRPO)(_on(None, KEEP), BATCH)
+  state, metrics = step.make(C, KEEP, GRPO)(_on(None, KEEP), BATCH, {})
   return jax.tree.map(np.asarray, state.opt_state), metrics
 
 
@@ -63,8 +64,8 @@ def test_loss_and_gradient_are_those_of_one_device(name: str) -> None:
   mesh = build(name)
   config = dataclasses.replace(C, remat='projections' if mesh.shape['sequence'] > 1 else 'none')
   state = _on(mesh, KEEP, config)
-  program = step.make(config, KEEP, GRPO, mesh).lower(state, BATCH).compile()
-  state, metrics = program(state, BATCH)
+  program = step.make(config, KEEP, GRPO, mesh).lower(state, BATCH, {}).compile()
+  state, metrics = program(state, BATCH, {})
   gradient, expected = _one_device()
   for (path, x), y in zip(jax.tree_util.tree_leaves_with_path(state.opt_state), jax.tree.leaves(gradient), strict=True):
     assert np.linalg.norm(np.asarray(x) - y) <= 1e-5 * np.linalg.norm(y), jax.tree_util.keystr(path)
@@ -78,10 +79,33 @@ def test_loss_and_gradient_are_those_of_one_device(name: str) -> None:
   assert not [shape for shape in shapes if part in shape and np.prod(shape) > part * max(CHUNK, C.dim)]
 
 
+@pytest.mark.parametrize('name', ['fsdp 4 x tensor 2', 'data 2 x tensor 2 x sequence 2'])
+def test_adapters_beside_a_base_in_int8_have_the_gradient_of_one_device(name: str, tmp_path: Path) -> None:
+  mesh = build(name)
+  config = dataclasses.replace(C, lora=LoraConfig(rank=3, alpha=1.5, int8=True))
+  huggingface.save(tmp_path, weights(C), C, eos=2, pad=0, dtype='float32')
+  states = []
+  for where in (None, mesh):
+    params = decoder.adapted(huggingface.load(tmp_path, config, where), config, 0, where)
+    frozen, fresh = lora.split(params)
+    places = step.places(config, KEEP, where)
+    assert places is None or jax.tree.map(lambda x: x.sharding, fresh) == places.params
+    _, drawn = lora.split(weights(dataclasses.replace(C, lora=LoraConfig(rank=3, alpha=1.5))))  # of which no part is zero
+    trained = jax.device_put(drawn, jax.tree.map(lambda x: x.sharding, fresh))
+    state, metrics = step.make(config, KEEP, GRPO, where)(step.init(trained, KEEP, places), BATCH, frozen)
+    states.append(state)
+    assert metrics['ratio'] == 1 and metrics['skipped'] == 0
+  parts = {name: x.addressable_shards[0].data.shape for name, x in frozen['blocks'].items()}
+  assert parts['up'] == (2, 32 // mesh.shape['fsdp'], 24) and parts['up_scale'] == (2, 24)
+  one, many = (state.opt_state['blocks'] for state in states)
+  for leaf, expected in one.items():
+    assert np.linalg.norm(np.asarray(many[leaf]) - np.asarray(expected)) <= 1e-5 * np.linalg.norm(expected), leaf
+
+
 def test_a_run_goes_on_from_a_checkpoint_of_a_mesh_on_it_and_on_another_layout(tmp_path: Path) -> None:
   mesh, transform = build('fsdp 2 x tensor 4'), optimizer.make(OptimizerConfig('adamw', learning_rate=1e-3), 10)
   program = step.make(C, transform, GRPO, mesh)
-  state, _ = program(_on(mesh, transform), BATCH)
+  state, _ = program(_on(mesh, transform), BATCH, {})
   with checkpoint.Checkpointer(tmp_path) as saver:
     saver.save(1, state, 1, None)
   fresh = _on(mesh, transform)
@@ -93,7 +117,7 @@ def test_a_run_goes_on_from_a_checkpoint_of_a_mesh_on_it_and_on_another_layout(t
     assert checkpoint.params_hash(other) == checkpoint.params_hash(state)
     wanted = getattr(like.params['embed'], 'sharding', None) or jax.sharding.SingleDeviceSharding(jax.devices()[0])
     assert other.params['embed'].sharding == wanted
-  after, again = (program(s, BATCH)[0] for s in (state, restored))
+  after, again = (program(s, BATCH, {})[0] for s in (state, restored))
   assert same_bits(after, again) and after.step == 2 and program._cache_size() == 1
 
 
@@ -112,17 +136,20 @@ def test_an_import_puts_each_part_where_it_lies_and_an_export_is_that_of_one_dev
   assert {s.data.shape for s in q.addressable_shards} == {(2, 32, 32)} and q.shape == (2, 32, 64)
 
 
-def test_what_an_update_is_compiled_for_is_what_it_gets() -> None:
+@pytest.mark.parametrize('adapters', [None, LoraConfig(4, 8.0, int8=True)])
+def test_what_an_update_is_compiled_for_is_what_it_gets(adapters: LoraConfig | None) -> None:
   mesh, transform = build('fsdp 2 x tensor 4'), optimizer.make(OptimizerConfig('adamw'), 10)
-  told, state = abstract.state(C, transform, mesh), _on(mesh, transform)
-  assert jax.tree.structure(told) == jax.tree.structure(state)
-  for like, x in zip(jax.tree.leaves(told), jax.tree.leaves(state), strict=True):
-    assert (like.shape, like.dtype) == (x.shape, x.dtype) and like.sharding.is_equivalent_to(x.sharding, x.ndim)
+  config = dataclasses.replace(C, lora=adapters)
+  frozen, trained = lora.split(decoder.init(config, 3, mesh))
+  given = (step.init(trained, transform, step.places(config, transform, mesh)), BATCH, frozen)
   M, R, T = BATCH.tokens.shape
-  batch = abstract.batch(M, R, T, mesh)
-  assert [(x.shape, x.dtype) for x in batch] == [(np.shape(x), x.dtype) for x in BATCH]
-  program = step.make(C, transform, GRPO, mesh)
-  assert program.lower(told, batch).compile().as_text() == program.lower(_on(mesh, transform), BATCH).compile().as_text()
+  told = (abstract.state(config, transform, mesh), abstract.batch(M, R, T, mesh), abstract.frozen(config, mesh))
+  assert jax.tree.structure(told) == jax.tree.structure(given)
+  assert [(x.shape, x.dtype) for x in jax.tree.leaves(told)] == [(np.shape(x), x.dtype) for x in jax.tree.leaves(given)]
+  for like, x in zip(jax.tree.leaves((told[0], told[2])), jax.tree.leaves((given[0], given[2])), strict=True):
+    assert like.sharding.is_equivalent_to(x.sharding, x.ndim)
+  program = step.make(config, transform, GRPO, mesh)
+  assert program.lower(*told).compile().as_text() == program.lower(*given).compile().as_text()
 
 
 def test_random_parameters_are_those_of_one_device() -> None:

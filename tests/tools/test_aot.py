@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.util
 import json
@@ -20,6 +21,7 @@ from configs import round as presets
 from inftool_jax import settings
 from inftool_jax.models import splash
 from inftool_jax.models.config import DecoderConfig
+from inftool_jax.models.lora import LoraConfig
 from inftool_jax.parallel import ahead, counting, hlo, topology
 from inftool_jax.training import step
 from tools import aot
@@ -32,6 +34,8 @@ SHAPE = DecoderConfig(
   vocab=4096, layers=9, dim=512, heads=4, kv_heads=2, head_dim=128, ffn=1536, rope_theta=1e6, norm_eps=1e-6, tied=False, context=T,
   compute_dtype='bfloat16', remat='projections',
 )  # fmt: skip
+# FLOPs of a token in attention's kernels, two forward and four backward, whose blocks of 512 fill three quarters of a row's square.
+KERNELS = 2 * (2 + 3 + 4) * SHAPE.layers * 2 * SHAPE.heads * SHAPE.head_dim * T * 3 / 4
 
 
 @functools.cache
@@ -69,11 +73,9 @@ def test_the_figures_of_an_update_are_those_of_its_shapes() -> None:
   assert compiled.memory.arguments == pytest.approx(ahead.argument_bytes(case.arguments), rel=0.02)
   assert compiled.memory.arguments == pytest.approx(3 * 4 * SHAPE.parameters / 4, rel=0.02)
   assert compiled.memory.outputs < 0.01 * compiled.memory.arguments  # the state takes the place of the old one
-  # Matrices three times; the head's logits once more, by the chunk; attention by two kernels forward and four backward, whose blocks
-  # of 512 fill three of four quarters of a row's square.
+  # Matrices three times; the head's logits once more, by the chunk; attention's kernels.
   tokens, head = 3 * ROWS * T, 2 * SHAPE.vocab * SHAPE.dim
-  attention = 2 * (2 + 3 + 4) * SHAPE.layers * 2 * SHAPE.heads * SHAPE.head_dim * T * 3 / 4
-  expected = tokens * (3 * SHAPE.forward_flops(0) + head + attention)
+  expected = tokens * (3 * SHAPE.forward_flops(0) + head + KERNELS)
   assert compiled.flops == pytest.approx(expected, rel=0.01)
   assert case.model_flops == tokens * 3 * SHAPE.forward_flops(T)
   # Each micro-batch gathers a layer's bfloat16 weights twice and scatters their gradient once; embedding and head are float32.
@@ -81,6 +83,23 @@ def test_the_figures_of_an_update_are_those_of_its_shapes() -> None:
   layers = 3 * 3 * 2 * (SHAPE.parameters - ends) / 2  # of a chip: half of them by tensor
   assert layers / 2 < compiled.collectives['fsdp'] < 1.2 * (layers + 3 * 3 * 4 * ends / 2) / 2  # (n - 1) / n of them
   assert set(compiled.collectives) == {'fsdp', 'tensor', 'fsdp tensor'}
+
+
+@needs_compiler
+def test_adapters_save_the_gradient_of_their_base_and_its_moments() -> None:
+  config = presets.get_config('qwen2_5_7b')
+  config.mesh.tensor, config.sft.rows, config.sft.row_length, config.lora.rank = 2, ROWS, T, 16
+  devices, _ = topology.devices(TOPOLOGY)
+  shape = dataclasses.replace(SHAPE, lora=LoraConfig(16, 32.0), param_dtype='bfloat16')
+  case = aot.learner('sft', settings.parse(config), shape, devices)
+  adapters = SHAPE.layers * 16 * (2 * (512 + 512) + 2 * (512 + 256) + 3 * (512 + 1536))
+  # The base is divided over all chips, an adapter over one of both axes, for its rank is not divided.
+  assert ahead.argument_bytes(case.arguments) == pytest.approx(2 * SHAPE.parameters / 4 + 12 * adapters / 2, rel=0.02)
+  tokens = config.sft.micro_batches * ROWS * T
+  scores = SHAPE.forward_flops(T) - SHAPE.forward_flops(0)
+  assert case.model_flops == tokens * (2 * SHAPE.forward_flops(0) + 3 * scores)
+  expected = tokens * (2 * SHAPE.forward_flops(0) + 2 * SHAPE.vocab * SHAPE.dim + KERNELS + 3 * 2 * adapters)
+  assert counting.flops(case.function.trace(*case.arguments).jaxpr.jaxpr, case.loops, splash.cells) == pytest.approx(expected, rel=0.01)
 
 
 @needs_compiler

@@ -130,6 +130,16 @@ def test_the_same_seed_opens_with_the_same_state(spec):
   assert first == again != other
 
 
+def test_faults_are_served_on_request(spec):
+  async def use() -> None:
+    async with over_stdio(spec, '--faults=unavailable=1') as client:
+      failed = await client.call_tool('create_note', {'title': 'Milk'})
+      assert failed.is_error and 'temporarily unavailable' in failed.content[0].text
+      assert not (await client.call_tool('create_note', {'title': 'Milk'})).is_error
+
+  asyncio.run(use())
+
+
 def test_ends_cleanly_when_stdin_closes_or_when_told(spec):
   done = subprocess.run(command(spec), cwd=ROOT, input=b'', capture_output=True)
   assert (done.returncode, done.stdout) == (0, b''), done.stderr
@@ -159,3 +169,5 @@ def test_servers_are_listed_and_chosen(spec, tmp_path):
   assert code == 1 and 'does not exist' in text
   code, text = said(spec, '--http=nowhere')
   assert code == 1 and 'expected HOST:PORT' in text
+  code, text = said(spec, '--faults=slow=1')
+  assert code == 1 and "there is no fault 'slow'; choose from timeout" in text
