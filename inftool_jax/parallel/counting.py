@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
+from jax.interpreters import partial_eval
 
 Cells = Callable[[str, tuple[int, ...]], float]
 
@@ -25,7 +26,8 @@ def flops(jaxpr: Any, loops: Sequence[int], cells: Cells) -> float:
   Raises:
     ValueError: such loops are nested deeper than `loops` says.
   """
-  return sum(_operations(equation, loops, cells) for equation in jaxpr.eqns)
+  live, _ = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))  # traced gradients of what is not trained are never compiled
+  return sum(_operations(equation, loops, cells) for equation in live.eqns)
 
 
 def _operations(equation: Any, loops: Sequence[int], cells: Cells) -> float:

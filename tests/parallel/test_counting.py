@@ -39,8 +39,13 @@ def test_a_scan_counts_as_often_as_it_runs_and_a_condition_as_its_longer_branch(
 
 def test_what_a_backward_pass_computes_again_counts_again() -> None:
   function = lambda a, b: jnp.tanh(jnp.tanh(a @ b) @ b.T).sum()
-  assert _flops(jax.grad(function), A, B) == 4 * N  # of a: forward two, backward two
-  assert _flops(jax.grad(jax.checkpoint(function)), A, B) == 6 * N
+  assert _flops(jax.value_and_grad(function), A, B) == 4 * N  # of a: forward two, backward two
+  assert _flops(jax.value_and_grad(jax.checkpoint(function)), A, B) == 6 * N
+
+
+def test_what_nobody_asks_for_does_not_count() -> None:
+  assert _flops(lambda a, b: (a @ b, a)[1], A, B) == 0
+  assert _flops(lambda a, b: jax.lax.scan(lambda c, _: (c + 1, a @ b), 0.0, length=7)[0], A, B) == 0
 
 
 def test_loops_that_data_ends_run_as_often_as_is_said_by_depth() -> None:
