@@ -149,7 +149,7 @@ def test_what_an_update_is_compiled_for_is_what_it_gets(adapters: LoraConfig | N
   for like, x in zip(jax.tree.leaves((told[0], told[2])), jax.tree.leaves((given[0], given[2])), strict=True):
     assert like.sharding.is_equivalent_to(x.sharding, x.ndim)
   program = step.make(config, transform, GRPO, mesh)
-  assert program.lower(*told).compile().as_text() == program.lower(*given).compile().as_text()
+  assert program.lower(*told).as_text() == program.lower(*given).as_text()
 
 
 def test_random_parameters_are_those_of_one_device() -> None:
