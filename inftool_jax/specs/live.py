@@ -1,4 +1,4 @@
-"""Live MCP servers to `tools/list` dumps, over stdio and streamable HTTP by the official SDK. Only lists; no tool is ever called.
+"""Live MCP servers to `tools/list` dumps, over stdio and streamable HTTP by the official SDK. `fetch` only lists; it never calls a tool.
 
 A server is not trusted: it has SECONDS for everything, and of what it sends at most MAX_BYTES, MAX_PAGES pages and MAX_TOOLS tools
 are read. What it writes to stderr is kept back and told, in part and without secrets, only when it fails.
@@ -12,14 +12,19 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from inftool_jax.errors import SpecError
 from inftool_jax.specs import relay, sources
 from inftool_jax.specs.sources import Source
 from inftool_jax.types import JSON
+
+if TYPE_CHECKING:
+  import mcp
+
+T = TypeVar('T')
 
 SECONDS = 60.0
 MAX_BYTES = 16 * 2**20
@@ -35,37 +40,43 @@ def fetch(named: str) -> dict[str, JSON]:
   Raises SpecError, naming the server as the caller did, when it cannot be started or reached, or does not answer as it should.
   """
   source = sources.parse(named)
+  return sources.scrub_json(talk(source, lambda client: listed(client, source)), source)
+
+
+def talk(source: Source, use: Callable[[mcp.Client], Awaitable[T]]) -> T:
+  """What `use` makes of a client that is connected to the server, within the limits. Raises SpecError as `fetch` does."""
   with tempfile.TemporaryFile() as errors, _quiet():
     try:
-      dump = asyncio.run(_within(source, errors))
+      return asyncio.run(_within(source, errors, use))
     except SpecError as e:
-      raise SpecError(f'{named}: {e}') from None
+      raise SpecError(f'{source.named}: {e}') from None
     except TimeoutError:
-      raise SpecError(f'{named}: did not answer within {SECONDS:g} s{_complaint(errors, source)}') from None
+      raise SpecError(f'{source.named}: did not answer within {SECONDS:g} s{_complaint(errors, source)}') from None
     except Exception as e:  # noqa: BLE001  whatever the SDK or a hostile server comes up with; its chain may hold secrets
-      raise SpecError(f'{named}: {_reason(e, source)}{_complaint(errors, source)}') from None
-  return sources.scrub_json(dump, source)
+      raise SpecError(f'{source.named}: {_reason(e, source)}{_complaint(errors, source)}') from None
 
 
-async def _within(source: Source, errors: Any) -> dict[str, JSON]:
+async def _within(source: Source, errors: Any, use: Callable[[mcp.Client], Awaitable[T]]) -> T:
   async with asyncio.timeout(SECONDS):
     if source.url:
-      return await _over_http(source)
-    return await _over_stdio(source, errors)
+      return await _over_http(source, use)
+    return await _over_stdio(source, errors, use)
 
 
-async def _over_stdio(source: Source, errors: Any) -> dict[str, JSON]:
+async def _over_stdio(source: Source, errors: Any, use: Callable[[mcp.Client], Awaitable[T]]) -> T:
   import mcp
   from mcp.client.stdio import stdio_client
 
   command = [sys.executable, '-I', relay.__file__, str(MAX_BYTES), *map(sources.expand, source.command)]
   environment = {name: sources.expand(value) for name, value in source.environment.items()}
   parameters = mcp.StdioServerParameters(command=command[0], args=command[1:], env=environment)
-  return await _listed(source, stdio_client(parameters, errlog=errors))
+  async with mcp.Client(stdio_client(parameters, errlog=errors), cache=None) as client:
+    return await use(client)
 
 
-async def _over_http(source: Source) -> dict[str, JSON]:
+async def _over_http(source: Source, use: Callable[[mcp.Client], Awaitable[T]]) -> T:
   import httpx2
+  import mcp
   from mcp.client.streamable_http import streamable_http_client
 
   class Limited(httpx2.AsyncHTTPTransport):
@@ -97,30 +108,29 @@ async def _over_http(source: Source) -> dict[str, JSON]:
   headers = {name: sources.expand(value) for name, value in source.headers.items()}
   async with httpx2.AsyncClient(
     transport=Limited(), timeout=SECONDS, headers={'accept-encoding': 'identity', **headers}) as client:
-    return await _listed(source, streamable_http_client(sources.expand(source.url), http_client=client))
+    async with mcp.Client(streamable_http_client(sources.expand(source.url), http_client=client), cache=None) as connected:
+      return await use(connected)
 
 
-async def _listed(source: Source, transport: Any) -> dict[str, JSON]:
-  import mcp
-
-  async with mcp.Client(transport, cache=None) as client:
-    tools: list[JSON] = []
-    problems: list[str] = []
-    cursor, seen = None, set()
-    for _ in range(MAX_PAGES):
-      page = await client.list_tools(cursor=cursor)
-      tools += [tool.model_dump(mode='json', by_alias=True, exclude_none=True) for tool in page.tools]
-      cursor = page.next_cursor
-      if cursor is None or cursor in seen or len(tools) > MAX_TOOLS:
-        break
-      seen.add(cursor)
-    if len(tools) > MAX_TOOLS:
-      problems.append(f'has more than {MAX_TOOLS:,} tools; the others are left out')
-    elif cursor is not None:
-      problems.append('does not come to an end of its pages; the others are left out')
-    info = client.server_info
-    name = info.name if info is not None and info.name else _fallback(source)
-    return {'server': name, 'source': source.named, 'tools': tools[:MAX_TOOLS], 'problems': problems}
+async def listed(client: mcp.Client, source: Source) -> dict[str, JSON]:
+  """The dump of a connected server, as `fetch` has it, its secrets not yet taken out."""
+  tools: list[JSON] = []
+  problems: list[str] = []
+  cursor, seen = None, set()
+  for _ in range(MAX_PAGES):
+    page = await client.list_tools(cursor=cursor)
+    tools += [tool.model_dump(mode='json', by_alias=True, exclude_none=True) for tool in page.tools]
+    cursor = page.next_cursor
+    if cursor is None or cursor in seen or len(tools) > MAX_TOOLS:
+      break
+    seen.add(cursor)
+  if len(tools) > MAX_TOOLS:
+    problems.append(f'has more than {MAX_TOOLS:,} tools; the others are left out')
+  elif cursor is not None:
+    problems.append('does not come to an end of its pages; the others are left out')
+  info = client.server_info
+  name = info.name if info is not None and info.name else _fallback(source)
+  return {'server': name, 'source': source.named, 'tools': tools[:MAX_TOOLS], 'problems': problems}
 
 
 def _fallback(source: Source) -> str:
