@@ -46,6 +46,7 @@ setup(
   extras_require={
     'test': ['hypothesis', 'mypy', 'pytest', 'ruff', 'types-PyYAML'],
     'embed': ['sentence-transformers'],  # tools.ingest --tree --embedder=MODEL
+    'tpu': ['jax[tpu]'],  # also what tools.aot compiles with, on hosts without TPU
     'parity': ['peft>=0.21', 'torch==2.13.0'],  # tests against transformers' own models and PEFT's adapters
   },
 )

@@ -4,14 +4,18 @@
   python -m inftool_jax.main --config=configs/round.py:smoke      # every stage, too short to learn
   python -m inftool_jax.main --config=configs/round.py:qwen2_5_0_5b --config.model.path=DIR    # Qwen2.5-0.5B-Instruct, one GPU
 
+  python -m tools.aot --config=configs/round.py:qwen2_5_32b --topology=v5p:4x4x4    # what its updates take on 64 chips; no checkpoint
+
 qwen2_5_0_5b is sized for one accelerator of 80 GB by calculation; no run of it has been measured. DIR is the folder of the checkpoint.
+qwen2_5_7b and qwen2_5_32b are meshes for the learner (8 chips, 64 chips), compiled and not run: the sampler works on one device, which
+would have to hold all their weights in float32.
 
 Every value can be changed on the command line, as in --config.rounds.steps=40 --config.specs.paths="('my/specs',)".
 """
 
 import ml_collections
 
-PRESETS = ('tiny', 'smoke', 'qwen2_5_0_5b')
+PRESETS = ('tiny', 'smoke', 'qwen2_5_0_5b', 'qwen2_5_7b', 'qwen2_5_32b')
 
 
 def get_config(preset: str = 'tiny') -> ml_collections.ConfigDict:
@@ -21,8 +25,12 @@ def get_config(preset: str = 'tiny') -> ml_collections.ConfigDict:
   config.preset = preset
   if preset == 'smoke':
     _smoke(config)
-  if preset == 'qwen2_5_0_5b':
+  if preset.startswith('qwen'):
     _pretrained(config)
+  if preset == 'qwen2_5_7b':
+    _on_mesh(config, rows=8, tensor=1)
+  if preset == 'qwen2_5_32b':
+    _on_mesh(config, rows=16, tensor=4)
   return config
 
 
@@ -54,6 +62,7 @@ def _tiny() -> ml_collections.ConfigDict:
   c.model = ml_collections.ConfigDict()
   c.model.path = 'tiny'  # Hugging Face folder; 'tiny': the shipped base; '': random weights
   c.model.tokenizer = 'tiny'  # tokenizer and shape for random weights
+  c.model.shape = ''  # a published decoder for tools.aot where no folder is given
   c.model.compute = 'float32'  # or bfloat16; what is trained is float32
   c.model.remat = 'none'  # or projections, full: what an update computes again to save memory
 
@@ -179,3 +188,12 @@ def _pretrained(c: ml_collections.ConfigDict) -> None:
   c.rounds.optimizer = _optimizer('adamw', 1e-6, 1e-6, 1e-4)
   c.probe.units = 240
   c.evaluation.n = 0
+
+
+def _on_mesh(c: ml_collections.ConfigDict, rows: int, tensor: int) -> None:
+  """A learner on as many devices as there are; rows of an SFT micro-batch for data x fsdp of that number."""
+  c.model.shape = c.preset
+  c.mesh.fsdp = -1
+  c.mesh.tensor = tensor
+  c.sft.rows = rows
+  c.sft.micro_batches = max(1, 16 // rows)

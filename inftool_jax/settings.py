@@ -15,6 +15,7 @@ from typing import Any
 from inftool_jax.errors import ConfigError, SpecError
 from inftool_jax.models.config import REMAT
 from inftool_jax.models.lora import PROJECTIONS, LoraConfig
+from inftool_jax.models.published import PUBLISHED
 from inftool_jax.parallel.mesh import REST, MeshShape
 from inftool_jax.specs import sources
 from inftool_jax.training.optimizer import NAMES as OPTIMIZERS
@@ -42,6 +43,7 @@ class Specs:
 class Model:
   path: str  # Hugging Face folder, or 'tiny' for the shipped one; empty: random weights in the shape of `tokenizer`
   tokenizer: str  # folder of tokenizer and shape when `path` is empty
+  shape: str  # a published decoder, for tools that need no weights when both are empty: `models.published`; or empty
   compute: str  # dtype of activations, cache and the base of adapters; what is trained, norms, softmax and logits are float32
   remat: str  # what an update computes again instead of keeping it: none, projections, full
 
@@ -213,7 +215,9 @@ def _check(s: Settings) -> Iterator[str]:
     yield f'rounds.temperature: {s.rounds.temperature} would make all samples of a group alike; use a positive one'
   if len(s.synthesis.offered) != 2 or not 1 <= s.synthesis.offered[0] <= s.synthesis.offered[1]:
     yield f'synthesis.offered: expected (fewest, most) with 1 <= fewest <= most, got {s.synthesis.offered}'
-  if not s.model.path and not s.model.tokenizer:
+  if s.model.shape:
+    yield from _one_of('model.shape', (s.model.shape,), PUBLISHED)
+  elif not s.model.path and not s.model.tokenizer:
     yield 'model.path: name a Hugging Face folder; or, for random weights, one in model.tokenizer to take shape and tokenizer from'
   if 'rounds' in s.stages and 'sft' not in s.stages and not s.sft.checkpoint and 'synthesise' in s.stages:
     yield "stages: 'synthesise' and 'rounds' without 'sft' would leave the synthesised data unused"

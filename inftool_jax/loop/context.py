@@ -15,7 +15,7 @@ from inftool_jax.chat.tokenizer import ChatTokenizer
 from inftool_jax.data import manifest
 from inftool_jax.errors import ConfigError
 from inftool_jax.models import config as decoder_config
-from inftool_jax.models import decoder, huggingface
+from inftool_jax.models import decoder, huggingface, published
 from inftool_jax.models.config import DecoderConfig
 from inftool_jax.parallel import mesh as meshes
 from inftool_jax.play.conversation import Limits
@@ -78,15 +78,16 @@ def prepare(settings: Settings, workdir: str | pathlib.Path) -> Context:
     if not getattr(splits, name):
       raise ConfigError('--config.specs.paths: too few servers to hold some out for the test; give at least two')
   simulators: dict[str, Simulator] = {name: Simulator(getattr(splits, name), name) for name in families.SPLITS if getattr(splits, name)}
-  mesh = meshes.build(settings.mesh, jax.devices(), [*decoder.dimensions(shape), *_rows(settings)])
+  mesh = meshes.build(settings.mesh, jax.devices(), dimensions(settings, shape))
   claim(workdir, settings)
   if dumps:
     manifest.write_bytes(workdir / LIVE, manifest.readable(dumps))
   return Context(settings, workdir, ingest, splits, tokenizer, shape, mesh, simulators)
 
 
-def _rows(settings: Settings) -> Iterator[meshes.Dimension]:
-  """What batches ask of a mesh. A round's micro-batches have as many rows as the mesh needs, those of SFT what the config says."""
+def dimensions(settings: Settings, shape: DecoderConfig) -> Iterator[meshes.Dimension]:
+  """What a run asks of a mesh. A round's micro-batches have as many rows as the mesh needs, those of SFT what the config says."""
+  yield from decoder.dimensions(shape)
   yield meshes.activation(f'--config.sft.rows is {settings.sft.rows}', settings.sft.rows, 'batch')
   for name, length in (('sft', settings.sft.row_length), ('rounds', settings.rounds.row_length)):
     yield meshes.activation(f'--config.{name}.row_length is {length}', length, 'residual')
@@ -104,18 +105,24 @@ def _live(settings: Settings, workdir: pathlib.Path) -> dict[str, types.JSON]:
 
 
 def model_folder(settings: Settings) -> pathlib.Path:
-  """Where tokenizer and shape come from."""
+  """Where tokenizer and shape come from. Raises ConfigError if the config names no folder."""
   name = settings.model.path or settings.model.tokenizer
+  if not name:
+    raise ConfigError('--config.model.path: name the Hugging Face folder of the checkpoint; model.shape alone has no weights')
   return SHIPPED if name == TINY else pathlib.Path(name)
 
 
 def decoder_shape(settings: Settings) -> DecoderConfig:
-  """The model folder's shape with the run's types and adapters. A base that is not trained needs no more bits than it is computed in."""
+  """The model folder's shape, or that of `model.shape` where the config names no folder, with the run's types and adapters.
+
+  A base that is not trained needs no more bits than it is computed in.
+  """
   adapters = settings.lora if settings.lora.rank else None
   stored = settings.model.compute if adapters else 'float32'
-  return decoder_config.from_huggingface(
-    model_folder(settings), compute_dtype=settings.model.compute, param_dtype=stored, remat=settings.model.remat, lora=adapters
-  )
+  options = {'compute_dtype': settings.model.compute, 'param_dtype': stored, 'remat': settings.model.remat, 'lora': adapters}
+  if settings.model.path or settings.model.tokenizer:
+    return decoder_config.from_huggingface(model_folder(settings), **options)
+  return decoder_config.from_dict(published.PUBLISHED[settings.model.shape], **options)
 
 
 def base_params(settings: Settings, shape: DecoderConfig, mesh: Mesh | None) -> decoder.Params:

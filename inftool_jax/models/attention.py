@@ -1,19 +1,40 @@
-"""Attention over a row of packed segments (training) and over a KV cache (prefill and decode)."""
+"""Attention over a row of packed segments (training) and over a KV cache (prefill and decode).
+
+Which backend honors which mask; the first of a row that runs on the platform and takes the shapes is used:
+
+    mask                                                    TPU: splash      GPU: cuDNN         XLA
+    past of the own segment and its parent, padding         yes              no: no segments    yes
+    past in the cache, from a start of each row's own       no (1)           no (2)             yes
+
+(1) Its causal mask is fixed when it is compiled. (2) Its causal mask begins at the first key. It could do a decode step, which needs
+lengths only, if the whole cache were brought into its layout at every step.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from inftool_jax.models import splash
 from inftool_jax.parallel import placing
 
 QUERY_BLOCK = 128
 HEADS = ('batch', 'context', 'attended_heads', 'head')  # logical axes of queries, keys and values
-MASK = ('batch', 'context', 'context')
+ROWS = ('batch', 'context')
 MASKED = -1e30  # finite: a fully masked row (padding) stays free of NaN
+
+
+class Backend(NamedTuple):
+  """One way to compute attention under a mask."""
+
+  name: str
+  platform: str | None  # None: every one
+  fits: Callable[[int, int], bool]  # whether it takes rows of this length and heads of this size
+  function: Callable[..., jax.Array]
 
 
 def segment_attention(segments_BxT: jax.Array, parents_BxT: jax.Array):
@@ -25,26 +46,44 @@ def segment_attention(segments_BxT: jax.Array, parents_BxT: jax.Array):
       segment  1 1 1 | 2 2 | 3 3 3        the rows of the mask for segment 3: parent 1 and itself, not 2
       parent  -1 . . | 1 1 | 1 1 1
   """
-  T = segments_BxT.shape[1]
-  causal_TxT = jnp.arange(T)[:, None] >= jnp.arange(T)[None, :]
-  own = segments_BxT[:, :, None] == segments_BxT[:, None, :]
-  parent = parents_BxT[:, :, None] == segments_BxT[:, None, :]
-  mask_BxTxT = causal_TxT[None] & (own | parent)
 
   def attend(layer, q_BxTxHxE, k_BxTxKxE, v_BxTxKxE, cache):
     del layer
-    return placing.by_shard(_blocks, (HEADS, HEADS, HEADS, MASK), HEADS)(q_BxTxHxE, k_BxTxKxE, v_BxTxKxE, mask_BxTxT), cache
+    _, T, _, E = q_BxTxHxE.shape
+    backend = choose(SEGMENTS, T, E, placing.platform())
+    function = placing.by_shard(backend.function, (HEADS, HEADS, HEADS, ROWS, ROWS), HEADS)
+    return function(q_BxTxHxE, k_BxTxKxE, v_BxTxKxE, segments_BxT, parents_BxT), cache
 
   return attend
 
 
-def _blocks(q_BxTxHxE, k_BxTxKxE, v_BxTxKxE, mask_BxTxT):
-  """Attention under a causal mask; a block of queries looks only as far as it ends, for later keys are masked anyway."""
+def choose(backends: tuple[Backend, ...], length: int, head_size: int, platform: str) -> Backend:
+  """The first of the backends of a mask that runs on the platform and takes the shapes."""
+  return next(b for b in backends if b.platform in (None, platform) and b.fits(length, head_size))
+
+
+def _blocks(q_BxTxHxE, k_BxTxKxE, v_BxTxKxE, segments_BxT, parents_BxT):
+  """A block of queries looks only as far as it ends, for later keys are masked anyway."""
   T, parts = q_BxTxHxE.shape[1], []
   for start in range(0, T, QUERY_BLOCK):
     end = min(T, start + QUERY_BLOCK)
-    parts.append(_dense(q_BxTxHxE[:, start:end], k_BxTxKxE[:, :end], v_BxTxKxE[:, :end], mask_BxTxT[:, start:end, :end]))
+    mask = _mask(segments_BxT, parents_BxT, start, end)
+    parts.append(_dense(q_BxTxHxE[:, start:end], k_BxTxKxE[:, :end], v_BxTxKxE[:, :end], mask))
   return jnp.concatenate(parts, axis=1)
+
+
+def _mask(segments_BxT, parents_BxT, start: int, end: int):
+  """Which of the keys before `end` the queries from `start` on see, [B, end - start, end]."""
+  causal = jnp.arange(start, end)[:, None] >= jnp.arange(end)[None, :]
+  keys = segments_BxT[:, None, :end]
+  return causal[None] & ((segments_BxT[:, start:end, None] == keys) | (parents_BxT[:, start:end, None] == keys))
+
+
+# By mask, in order of preference.
+SEGMENTS = (
+  Backend('splash', 'tpu', splash.fits, splash.attention),
+  Backend('xla', None, lambda length, head_size: True, _blocks),
+)
 
 
 def _dense(q_BxTxHxE, k_BxSxKxE, v_BxSxKxE, mask_BxTxS):

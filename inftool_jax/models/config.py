@@ -86,6 +86,12 @@ class DecoderConfig:
     layer = attention + bias + norms + 3 * self.dim * self.ffn + 2 * self.dim
     return self.layers * layer + self.dim + self.vocab * self.dim * (1 if self.tied else 2)
 
+  def forward_flops(self, length: int) -> float:
+    """Of a token, on average over a causal sequence of `length`: 2 for each weight it is multiplied with, and attention's two products."""
+    layer = self.dim * self.head_dim * (2 * self.heads + 2 * self.kv_heads) + 3 * self.dim * self.ffn
+    attention = 2 * self.layers * self.heads * self.head_dim * length  # half of the pairs of positions
+    return 2 * (self.layers * layer + self.vocab * self.dim) + attention
+
 
 def from_huggingface(folder: str | pathlib.Path, **overrides: Any) -> DecoderConfig:
   """Reads `folder/config.json`.
@@ -103,13 +109,14 @@ def from_huggingface(folder: str | pathlib.Path, **overrides: Any) -> DecoderCon
   if not isinstance(raw, dict):
     raise CheckpointError(f'{path} is not a JSON object')
   try:
-    config = _read(raw)
+    config = from_dict(raw)
   except CheckpointError as e:
     raise CheckpointError(f'{path}: {e}') from e
   return dataclasses.replace(config, **overrides)
 
 
-def _read(raw: dict[str, Any]) -> DecoderConfig:
+def from_dict(raw: dict[str, Any], **overrides: Any) -> DecoderConfig:
+  """The decoder of a parsed `config.json`. Raises CheckpointError for what is missing, of a wrong type, or not ours."""
   family = FAMILIES.get(raw['model_type']) if isinstance(raw.get('model_type'), str) else None
   if family is None:
     raise CheckpointError(f'model_type {raw.get("model_type")!r} is not supported; have {", ".join(FAMILIES)}')
@@ -143,6 +150,7 @@ def _read(raw: dict[str, Any]) -> DecoderConfig:
     qkv_bias=family.qkv_bias,
     qk_norm=family.qk_norm,
     rope_scaling=scaling,
+    **overrides,
   )
 
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Mesh
 
-from inftool_jax.models import lora, rope
+from inftool_jax.models import lora, rope, splash
 from inftool_jax.models.config import DecoderConfig
 from inftool_jax.parallel import mesh as meshes
 from inftool_jax.parallel import placing
@@ -33,10 +33,12 @@ UNROLLED = 8
 
 
 # What of a layer is kept for the backward pass beside its input, by `DecoderConfig.remat` ('none': all of it, nothing is computed
-# again). 'projections' keeps the results of the matrix products with parameters and computes attention, norms and SiLU again,
-# 'full' keeps nothing and computes the whole layer again.
+# again). 'projections' keeps the results of the matrix products with parameters and of the TPU's attention kernels, and computes other
+# attention, norms and SiLU again, 'full' keeps nothing and computes the whole layer again.
 REMAT_POLICIES = {
-  'projections': jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+  'projections': jax.checkpoint_policies.save_from_both_policies(
+    jax.checkpoint_policies.dots_with_no_batch_dims_saveable, jax.checkpoint_policies.save_only_these_names(splash.RESULT)
+  ),
   'full': jax.checkpoint_policies.nothing_saveable,
 }
 

@@ -24,6 +24,12 @@ def on(mesh: Mesh | None) -> contextlib.AbstractContextManager[Any]:
   return contextlib.nullcontext() if mesh is None else jax.sharding.use_abstract_mesh(mesh.abstract_mesh)
 
 
+def platform() -> str:
+  """What the program that is being traced will run on: `cpu`, `gpu`, `tpu`."""
+  device = jax.sharding.get_abstract_mesh().abstract_device
+  return device.platform if device is not None else jax.default_backend()
+
+
 def shardings(mesh: Mesh, axes: Any) -> Any:
   """Where parameters lie: the tree of their logical axes with a sharding in the place of each leaf."""
   return jax.tree.map(lambda names: NamedSharding(mesh, rules.spec(names, rules.PARAMETERS)), axes, is_leaf=rules.is_names)

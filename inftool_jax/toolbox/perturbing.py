@@ -22,7 +22,8 @@ CHANGES = ('renamed', 'reworded', 'reordered', 'split')
 _VERBS: Mapping[str, str] = {
   'get': 'fetch retrieve read show view obtain load pull', 'list': 'get show fetch retrieve browse enumerate',
   'search': 'find query lookup seek', 'find': 'search query locate', 'fetch': 'get retrieve pull',
-  'create': 'add make new insert establish', 'add': 'create insert append attach', 'update': 'edit modify change patch revise amend', 'edit': 'update modify change',
+  'create': 'add make new insert establish', 'add': 'create insert append attach', 'update': 'edit modify change patch revise amend',
+  'edit': 'update modify change',
   'delete': 'remove destroy erase drop wipe', 'remove': 'delete erase discard', 'send': 'deliver submit dispatch transmit',
   'calculate': 'compute determine',
 }  # fmt: skip

@@ -5,9 +5,12 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
+from jax.sharding import AbstractDevice, AbstractMesh
 
 from inftool_jax.models import attention
 from inftool_jax.models.attention import KVCache
+from inftool_jax.parallel import placing, rules
 
 H, K, E = 4, 2, 8
 
@@ -65,6 +68,33 @@ def test_padding_is_finite_forward_and_backward() -> None:
   assert np.isfinite(out) and all(np.isfinite(g).all() for g in grads)
   assert np.isfinite(attend(0, q, k, v, ())[0][2]).all()  # a row of padding only
 
+
+# --- Which backend ---
+
+
+@pytest.mark.parametrize(
+  ('platform', 'length', 'head_size', 'name'),
+  [
+    ('tpu', 1024, 128, 'splash'),
+    ('tpu', 128, 64, 'splash'),
+    ('tpu', 1000, 128, 'xla'),  # no whole number of lanes
+    ('tpu', 1024, 32, 'xla'),
+    ('gpu', 1024, 128, 'xla'),  # cuDNN knows no segments
+    ('cpu', 1024, 128, 'xla'),
+  ],
+)
+def test_packed_rows_get_a_backend_that_honors_segments_and_takes_the_shape(platform, length, head_size, name) -> None:
+  assert attention.choose(attention.SEGMENTS, length, head_size, platform).name == name
+
+
+def test_the_platform_is_that_of_the_mesh_not_of_the_host() -> None:
+  assert placing.platform() == jax.default_backend()
+  device = AbstractDevice(device_kind='TPU v5', num_cores=1, platform='tpu')
+  with jax.sharding.use_abstract_mesh(AbstractMesh((1, 2, 1, 1), rules.AXES, abstract_device=device)):
+    assert placing.platform() == 'tpu'
+
+
+# --- The cache ---
 
 SLOTS, LENGTH, BLOCK = 3, 16, 4
 

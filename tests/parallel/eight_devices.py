@@ -20,7 +20,7 @@ from inftool_jax.models.lora import LoraConfig
 from inftool_jax.parallel import mesh as meshes
 from inftool_jax.parallel.mesh import MeshShape
 from inftool_jax.sampling.sampler import BatchedSampler
-from inftool_jax.training import batching, checkpoint, objectives, optimizer, step
+from inftool_jax.training import abstract, batching, checkpoint, objectives, optimizer, step
 from inftool_jax.training.optimizer import OptimizerConfig
 from tests.models.small import CONFIG, same_bits, weights
 from tests.sampling.driving import SIZES
@@ -134,6 +134,22 @@ def test_an_import_puts_each_part_where_it_lies_and_an_export_is_that_of_one_dev
     assert (tmp_path / name / 'model.safetensors').read_bytes() == (tmp_path / 'a' / 'model.safetensors').read_bytes()
   q = loaded['blocks']['q']
   assert {s.data.shape for s in q.addressable_shards} == {(2, 32, 32)} and q.shape == (2, 32, 64)
+
+
+@pytest.mark.parametrize('adapters', [None, LoraConfig(4, 8.0, int8=True)])
+def test_what_an_update_is_compiled_for_is_what_it_gets(adapters: LoraConfig | None) -> None:
+  mesh, transform = build('fsdp 2 x tensor 4'), optimizer.make(OptimizerConfig('adamw'), 10)
+  config = dataclasses.replace(C, lora=adapters)
+  frozen, trained = lora.split(decoder.init(config, 3, mesh))
+  given = (step.init(trained, transform, step.places(config, transform, mesh)), BATCH, frozen)
+  M, R, T = BATCH.tokens.shape
+  told = (abstract.state(config, transform, mesh), abstract.batch(M, R, T, mesh), abstract.frozen(config, mesh))
+  assert jax.tree.structure(told) == jax.tree.structure(given)
+  assert [(x.shape, x.dtype) for x in jax.tree.leaves(told)] == [(np.shape(x), x.dtype) for x in jax.tree.leaves(given)]
+  for like, x in zip(jax.tree.leaves((told[0], told[2])), jax.tree.leaves((given[0], given[2])), strict=True):
+    assert like.sharding.is_equivalent_to(x.sharding, x.ndim)
+  program = step.make(config, transform, GRPO, mesh)
+  assert program.lower(*told).as_text() == program.lower(*given).as_text()
 
 
 def test_random_parameters_are_those_of_one_device() -> None:

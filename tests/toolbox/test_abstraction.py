@@ -14,8 +14,8 @@ TEXT = {'type': 'string'}
 
 def test_parameters_are_united_under_the_names_of_the_first(tool):
   home = tool('find_flat', 'Finds flats.', {'city': TEXT, 'max_rent': {'type': 'integer', 'maximum': 900}}, ('city',))
-  other = tool('search_flat', 'Flats of a city.', {'City': TEXT, 'maxRent': {'type': 'integer', 'maximum': 2000}, 'pets': {'type': 'boolean'}},
-               ('City',), server='b', outputs={'flats': {'type': 'array'}})
+  parameters = {'City': TEXT, 'maxRent': {'type': 'integer', 'maximum': 2000}, 'pets': {'type': 'boolean'}}
+  other = tool('search_flat', 'Flats of a city.', parameters, ('City',), server='b', outputs={'flats': {'type': 'array'}})
   merged = SchemaUnion().merge([home, other])
   assert merged.tool.parameters == {'city': TEXT, 'max_rent': {'type': 'integer', 'maximum': 2000}, 'pets': {'type': 'boolean'}}
   assert (merged.tool.required, merged.tool.name, merged.tool.description) == (('city',), 'find_flat', 'Finds flats.')

@@ -108,7 +108,6 @@ def test_few_or_strange_tools_are_left_as_they_are(tool):
 
 
 def test_one_thing_in_another_script_is_merged_as_well(tool):
-  two = (tool('天気', '今日の天気を返します。', {'都市': TEXT}), tool('天気予報', '今日の天気を返します。天気予報', {'都市': TEXT}, server='b'))
-  assert len(consolidate(two).tools) in (1, 2)  # never an error
-  same = (two[0], tool('b_天気', '今日の天気を返します。', {'都市': TEXT}, server='b'))
-  assert len(consolidate(same).tools) == 1
+  weather = tool('天気', '今日の天気を返します。', {'都市': TEXT})
+  assert len(consolidate((weather, tool('b_天気', '今日の天気を返します。', {'都市': TEXT}, server='b'))).tools) == 1
+  assert len(consolidate((weather, tool('b_為替', '為替レート。', {'通貨': TEXT}, server='b'))).tools) == 2

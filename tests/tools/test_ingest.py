@@ -69,7 +69,8 @@ def test_what_is_unchanged_is_not_read_again(folder, tmp_path):
 
 
 def test_the_tree_is_made_shown_and_kept(tmp_path):
-  of = {'name': 'getTide', 'description': 'Tide at a harbour.', 'parameters': {'type': 'object', 'properties': {'City': {'type': 'string'}}}}
+  city = {'type': 'object', 'properties': {'City': {'type': 'string'}}}
+  of = {'name': 'getTide', 'description': 'Tide at a harbour.', 'parameters': city}
   one = {**FUNCTION, 'description': 'The tide at a harbour.'}
   for name, function in (('sea.jsonl', one), ('coast.jsonl', of)):
     (tmp_path / 'specs').mkdir(exist_ok=True)

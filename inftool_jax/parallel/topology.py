@@ -1,0 +1,48 @@
+"""TPU topologies as devices that one can compile for on a host without any, and what a chip of theirs has."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import os
+from collections.abc import Sequence
+
+import jax
+from jax.experimental import topologies
+
+from inftool_jax.errors import ConfigError
+
+GIB = 2**30
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+  """As Google publishes it (cloud.google.com/tpu/docs, per chip)."""
+
+  memory: int  # bytes of HBM
+  flops: float  # bf16 a second
+
+
+CHIPS = {'v5e': Chip(16 * GIB, 197e12), 'v5p': Chip(95 * GIB, 459e12), 'v6e': Chip(32 * GIB, 918e12)}
+
+
+def devices(name: str) -> tuple[Sequence[jax.Device], Chip]:
+  """The devices of a topology such as `v5p:4x4x4`, one for each chip.
+
+  Call it before anything else asks JAX for devices: it has this process compute on CPU.
+
+  Raises:
+    ConfigError: a chip we have no figures of, a shape that it does not come in, or the extra `tpu` is not installed.
+  """
+  chip = CHIPS.get(name.split(':')[0])
+  if chip is None:
+    raise ConfigError(f'--topology={name}: begins with none of {", ".join(CHIPS)}; write for example v5p:4x4x4')
+  if importlib.util.find_spec('libtpu') is None:
+    raise ConfigError("the TPU compiler is not installed; pip install 'inftool_jax[tpu]'")
+  jax.config.update('jax_platforms', 'cpu')
+  os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')  # asks no metadata server what this host is
+  os.environ.setdefault('ALLOW_MULTIPLE_LIBTPU_LOAD', '1')  # nothing runs on a TPU here: processes need not exclude each other
+  try:
+    return topologies.get_topology_desc(platform='tpu', topology_name=name).devices, chip
+  except jax.errors.JaxRuntimeError as e:
+    raise ConfigError(f'--topology={name}: {str(e).splitlines()[0]}') from e

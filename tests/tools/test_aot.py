@@ -1,0 +1,159 @@
+"""The real compiler on small decoders: attention by kernels, no logits of a whole row, and figures one can check by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib.util
+import json
+import math
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.sharding import SingleDeviceSharding
+
+from configs import round as presets
+from inftool_jax import settings
+from inftool_jax.models import splash
+from inftool_jax.models.config import DecoderConfig
+from inftool_jax.models.lora import LoraConfig
+from inftool_jax.parallel import ahead, counting, hlo, topology
+from inftool_jax.training import step
+from tools import aot
+
+ROOT = pathlib.Path(__file__).parents[2]
+needs_compiler = pytest.mark.skipif(importlib.util.find_spec('libtpu') is None, reason='needs the TPU compiler, extra tpu')
+TOPOLOGY = 'v5p:2x2x1'
+T, ROWS = 1024, 4
+SHAPE = DecoderConfig(
+  vocab=4096, layers=9, dim=512, heads=4, kv_heads=2, head_dim=128, ffn=1536, rope_theta=1e6, norm_eps=1e-6, tied=False, context=T,
+  compute_dtype='bfloat16', remat='projections',
+)  # fmt: skip
+# FLOPs of a token in attention's kernels, two forward and four backward, whose blocks of 512 fill three quarters of a row's square.
+KERNELS = 2 * (2 + 3 + 4) * SHAPE.layers * 2 * SHAPE.heads * SHAPE.head_dim * T * 3 / 4
+
+
+@functools.cache
+def _sft() -> tuple[aot.Case, ahead.Compiled]:
+  """An SFT update of `SHAPE` on four chips, fsdp 2 x tensor 2."""
+  config = presets.get_config('qwen2_5_7b')
+  config.mesh.tensor = 2
+  config.sft.rows, config.sft.micro_batches, config.sft.row_length = ROWS, 3, T
+  devices, chip = topology.devices(TOPOLOGY)
+  case = aot.learner('sft', settings.parse(config), SHAPE, devices)
+  return case, ahead.compile_for(case.mesh, case.function, case.arguments, chip.memory, case.loops, splash.cells)
+
+
+@needs_compiler
+@pytest.mark.slow
+def test_attention_is_kernels_forward_and_backward_and_no_row_has_its_logits() -> None:
+  _, compiled = _sft()
+  # Own part and parent's; the projections policy keeps what they returned, so that nothing runs forward twice.
+  called = hlo.kernels(compiled.text)
+  assert {name.split('_')[2]: n for name, n in called.items()} == {'fwd': 2, 'dq': 2, 'dkv': 2}
+  assert all(name.startswith('splash_mha') and 'segmented' in name for name in called)
+  found, part = hlo.shapes(compiled.text), SHAPE.vocab // 2
+  assert (step.HEAD_CHUNK, part) in found
+  assert not [shape for shape in found if {part, SHAPE.vocab} & {*shape} and math.prod(shape) > part * step.HEAD_CHUNK]
+  # No scores either: the rows of a device, its heads and both lengths.
+  assert not [shape for shape in found if shape[-2:] == (T, T)]
+
+
+@needs_compiler
+@pytest.mark.slow
+def test_the_figures_of_an_update_are_those_of_its_shapes() -> None:
+  case, compiled = _sft()
+  assert compiled.memory is not None
+  # Masters and both moments in float32, divided over all chips but for the norms; ids and the like are small.
+  assert compiled.memory.arguments == pytest.approx(ahead.argument_bytes(case.arguments), rel=0.02)
+  assert compiled.memory.arguments == pytest.approx(3 * 4 * SHAPE.parameters / 4, rel=0.02)
+  assert compiled.memory.outputs < 0.01 * compiled.memory.arguments  # the state takes the place of the old one
+  # Matrices three times; the head's logits once more, by the chunk; attention's kernels.
+  tokens, head = 3 * ROWS * T, 2 * SHAPE.vocab * SHAPE.dim
+  expected = tokens * (3 * SHAPE.forward_flops(0) + head + KERNELS)
+  assert compiled.flops == pytest.approx(expected, rel=0.01)
+  assert case.model_flops == tokens * 3 * SHAPE.forward_flops(T)
+  # Each micro-batch gathers a layer's bfloat16 weights twice and scatters their gradient once; embedding and head are float32.
+  ends = 2 * SHAPE.vocab * SHAPE.dim
+  layers = 3 * 3 * 2 * (SHAPE.parameters - ends) / 2  # of a chip: half of them by tensor
+  assert layers / 2 < compiled.collectives['fsdp'] < 1.2 * (layers + 3 * 3 * 4 * ends / 2) / 2  # (n - 1) / n of them
+  assert set(compiled.collectives) == {'fsdp', 'tensor', 'fsdp tensor'}
+
+
+@needs_compiler
+def test_adapters_save_the_gradient_of_their_base_and_its_moments() -> None:
+  config = presets.get_config('qwen2_5_7b')
+  config.mesh.tensor, config.sft.rows, config.sft.row_length, config.lora.rank = 2, ROWS, T, 16
+  devices, _ = topology.devices(TOPOLOGY)
+  shape = dataclasses.replace(SHAPE, lora=LoraConfig(16, 32.0), param_dtype='bfloat16')
+  case = aot.learner('sft', settings.parse(config), shape, devices)
+  adapters = SHAPE.layers * 16 * (2 * (512 + 512) + 2 * (512 + 256) + 3 * (512 + 1536))
+  # The base is divided over all chips, an adapter over one of both axes, for its rank is not divided.
+  assert ahead.argument_bytes(case.arguments) == pytest.approx(2 * SHAPE.parameters / 4 + 12 * adapters / 2, rel=0.02)
+  tokens = config.sft.micro_batches * ROWS * T
+  scores = SHAPE.forward_flops(T) - SHAPE.forward_flops(0)
+  assert case.model_flops == tokens * (2 * SHAPE.forward_flops(0) + 3 * scores)
+  head = 2 * SHAPE.vocab * SHAPE.dim  # once more for its logits; and for its gradient, which the loop over chunks carries unused
+  expected = tokens * (2 * SHAPE.forward_flops(0) + 2 * head + KERNELS + 3 * 2 * adapters)
+  assert counting.flops(case.function.trace(*case.arguments).jaxpr.jaxpr, case.loops, splash.cells) == pytest.approx(expected, rel=0.01)
+
+
+@needs_compiler
+def test_what_the_compiler_finds_too_large_is_told_with_the_largest_arrays() -> None:
+  devices, chip = topology.devices('v5e:2x2')
+  x = jax.ShapeDtypeStruct((40_000, 40_000), jnp.float32, sharding=SingleDeviceSharding(devices[0]))
+  spread = jax.jit(lambda x: jnp.sort(x @ x, axis=0) @ x + x.T @ x)
+  compiled = ahead.compile_for(None, spread, (x,), chip.memory, (), splash.cells)
+  assert compiled.memory is None and 'Ran out of memory' in compiled.problem
+  assert compiled.largest[0].startswith('6.0 GiB f32[40000,40000] of ')
+
+
+@needs_compiler
+@pytest.mark.parametrize(('name', 'tokens', 'heads'), [('prefill', 8 * 64, 0), ('decode', 8 * 64, 1)])
+def test_the_sampler_is_compiled_as_it_is_for_one_chip_with_its_cache_full(name: str, tokens: int, heads: int) -> None:
+  devices, _ = topology.devices(TOPOLOGY)
+  case = aot.sampler(name, settings.parse(presets.get_config()), SHAPE, devices[0])  # slots, rows and chunks of the tiny preset
+  assert {x.sharding for x in jax.tree.leaves(case.arguments)} == {SingleDeviceSharding(devices[0])}
+  cached = case.arguments[1].k.shape[3]
+  head = 2 * SHAPE.vocab * SHAPE.dim
+  attention = 2 * 2 * SHAPE.layers * SHAPE.heads * SHAPE.head_dim * cached
+  expected = tokens * (SHAPE.forward_flops(0) - head + heads * head + attention)
+  assert counting.flops(case.function.trace(*case.arguments).jaxpr.jaxpr, case.loops, splash.cells) == pytest.approx(expected, rel=0.01)
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+  command = [sys.executable, '-m', 'tools.aot', *arguments]
+  return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ.copy())
+
+
+@needs_compiler
+def test_the_command_ends_with_1_where_arguments_alone_do_not_fit_and_records_it(tmp_path: pathlib.Path) -> None:
+  results = tmp_path / 'figures' / 'aot.json'
+  arguments = (
+    '--config=configs/round.py:qwen2_5_7b', '--topology=v5e:2x2', '--programs=sft', '--config.sft.rows=4', f'--results={results}',
+  )  # fmt: skip
+  for _ in range(2):
+    done = _run(*arguments)
+    assert done.returncode == 1, done.stderr
+    assert 'DOES NOT FIT in 16.0 GiB' in done.stdout and 'the arguments alone take 21.' in done.stdout and 'GiB f32[' in done.stdout
+  (entry,) = json.loads(results.read_text())  # the same case once
+  assert (entry['program'], entry['preset'], entry['topology'], entry['fits']) == ('sft', 'qwen2_5_7b', 'v5e:2x2', False)
+  assert entry['largest'] and {'date', 'jax', 'libtpu', 'recompute', 'mfu_upper_bound'} <= set(entry)
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
+    (('--topology=v5e:2x2', '--programs=train'), '--programs: train is unknown; choose from grpo, sft, prefill, decode'),
+    (('--topology=v5e:4x4',), '--config.mesh.fsdp=16: --config.sft.rows is 8, which fsdp 16 does not divide'),
+  ],
+)
+def test_what_is_wrong_is_told(arguments: tuple[str, ...], message: str) -> None:
+  done = _run('--config=configs/round.py:qwen2_5_7b', '--results=', *arguments)
+  assert done.returncode == 1 and message in done.stderr

@@ -1,0 +1,207 @@
+"""Compiles a config's programs for a TPU topology on a host without TPU, and says what they take.
+
+  pip install -e '.[tpu]'
+  python -m tools.aot --config=configs/round.py:qwen2_5_32b --topology=v5p:4x4x4
+  python -m tools.aot --config=configs/round.py:qwen2_5_32b --topology=v5e:16x16 --config.sft.rows=64 --programs=sft
+  python -m tools.aot --config=configs/round.py:qwen2_5_7b --topology=v5p:2x2x2 --programs=prefill,decode
+
+`grpo` and `sft` are the learner's updates, on the config's mesh over all chips of the topology. `prefill` and `decode` are the sampler's,
+on one chip, which is all that it can use. Nothing is allocated and no checkpoint is needed: the shape is the folder's if the config
+names one, else that of `model.shape`. Ends with 1 if a program does not fit. --results collects the figures, the newest of each case.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import functools
+import importlib.metadata
+import json
+import pathlib
+import sys
+from typing import Any
+
+import jax
+import numpy as np
+from absl import app, flags
+from jax.sharding import Mesh, SingleDeviceSharding
+from ml_collections import config_flags
+
+from inftool_jax import settings as configs
+from inftool_jax.data import manifest
+from inftool_jax.errors import ConfigError, InftoolError
+from inftool_jax.loop import context, rounds
+from inftool_jax.models import decoder, splash
+from inftool_jax.models.config import DecoderConfig
+from inftool_jax.parallel import ahead, topology
+from inftool_jax.parallel import mesh as meshes
+from inftool_jax.parallel.topology import GIB, Chip
+from inftool_jax.sampling import programs
+from inftool_jax.sampling.programs import SamplerConfig
+from inftool_jax.settings import Settings
+from inftool_jax.training import abstract, objectives, optimizer, step
+
+LEARNER, SAMPLER = ('grpo', 'sft'), ('prefill', 'decode')
+
+CONFIG = config_flags.DEFINE_config_file('config', None, 'config file, with :PRESET after it if not the default', lock_config=True)
+TOPOLOGY = flags.DEFINE_string('topology', None, 'chip and shape, such as v5p:4x4x4, v5e:16x16, v6e:8x8', required=True)
+PROGRAMS = flags.DEFINE_list('programs', list(LEARNER), f'which of {", ".join((*LEARNER, *SAMPLER))}')
+RESULTS = flags.DEFINE_string('results', 'launch/aot.json', 'file that the figures are added to; empty for none')
+flags.mark_flag_as_required('config')
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+  """One program, ready to be compiled."""
+
+  name: str
+  what: str  # its sizes in words
+  mesh: Mesh | None  # None: one chip
+  function: Any
+  arguments: tuple[Any, ...]
+  loops: tuple[int, ...]  # see `counting.flops`
+  model_flops: float | None  # of an update, of all chips; None: there is no such number
+
+
+def main(argv: list[str]) -> None:
+  if len(argv) > 1:
+    raise app.UsageError(f'unknown argument {argv[1]!r}')
+  try:
+    fits = measure(configs.parse(CONFIG.value), TOPOLOGY.value, PROGRAMS.value, RESULTS.value)
+  except InftoolError as e:
+    sys.exit(f'error: {e}')
+  sys.exit(0 if fits else 1)
+
+
+def measure(settings: Settings, name: str, wanted: list[str], results: str) -> bool:
+  """Compiles, prints and records each program; whether all fit."""
+  if unknown := set(wanted) - {*LEARNER, *SAMPLER}:
+    raise ConfigError(f'--programs: {", ".join(sorted(unknown))} is unknown; choose from {", ".join((*LEARNER, *SAMPLER))}')
+  devices, chip = topology.devices(name)
+  shape = context.decoder_shape(settings)
+  fits = True
+  for program in wanted:
+    case = learner(program, settings, shape, devices) if program in LEARNER else sampler(program, settings, shape, devices[0])
+    compiled = ahead.compile_for(case.mesh, case.function, case.arguments, chip.memory, case.loops, splash.cells)
+    facts = figures(case, compiled, chip)
+    print('\n'.join(told(f'{program} of {settings.preset} on {name}', case, compiled, facts, chip)), flush=True)
+    if results:
+      record(pathlib.Path(results), {'program': program, 'preset': settings.preset, 'topology': name, 'case': case.what}, facts)
+    fits &= compiled.memory is not None
+  return fits
+
+
+def learner(name: str, settings: Settings, shape: DecoderConfig, devices) -> Case:
+  """An update of a round or of SFT, its batch full and every position trained."""
+  mesh = meshes.build(settings.mesh, devices, context.dimensions(settings, shape))
+  if mesh is None:
+    raise ConfigError('--config.mesh: all 1 is one device, and the learner is compiled for a mesh; fsdp=-1 takes all of the topology')
+  if name == 'sft':
+    s = settings.sft
+    objective, transform, (M, R, T) = objectives.sft, optimizer.make(s.optimizer, s.steps), (s.micro_batches, s.rows, s.row_length)
+  else:
+    r, R = settings.rounds, rounds.ROWS * meshes.rows(mesh)
+    objective, transform = objectives.grpo(r.clip_low, r.clip_high), optimizer.make(r.optimizer, r.steps)
+    M, T = -(-r.tasks * r.group // R), r.row_length
+  positions = R * T // meshes.rows(mesh)  # of a micro-batch, on one device
+  adapters = f'; adapters of rank {shape.lora.rank}{" beside int8" if shape.lora.int8 else ""}' if shape.lora else ''
+  over = ' x '.join(f'{axis} {size}' for axis, size in mesh.shape.items() if size > 1)
+  return Case(
+    name,
+    f'{over}; {M} micro-batches of {R} rows of {T:,} tokens; remat {shape.remat}, compute {shape.compute_dtype}{adapters}',
+    mesh,
+    step.make(shape, transform, objective, mesh),
+    (abstract.state(shape, transform, mesh), abstract.batch(M, R, T, mesh), abstract.frozen(shape, mesh)),
+    (M, -(-positions // step.HEAD_CHUNK)),
+    M * R * T * update_flops(shape, T),
+  )
+
+
+def update_flops(shape: DecoderConfig, length: int) -> float:
+  """Of a token: the backward pass takes twice the forward pass's. A frozen base needs no gradient, which is half of its products' share."""
+  products = shape.forward_flops(0)
+  return (2 if shape.lora else 3) * products + 3 * (shape.forward_flops(length) - products)
+
+
+def sampler(name: str, settings: Settings, shape: DecoderConfig, device: jax.Device) -> Case:
+  """A dispatch of the sampler's on one chip, its cache full."""
+  s = settings.sampling
+  sizes = SamplerConfig(s.slots, s.context, s.prefill_rows, s.prefill_chunk, s.decode_steps)
+  place = SingleDeviceSharding(device)
+  placed = functools.partial(jax.tree.map, lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place))
+  array = lambda dtype, *dims: jax.ShapeDtypeStruct(dims, dtype)
+  params, cache = decoder.abstract(shape), jax.eval_shape(lambda: programs.empty_cache(shape, sizes))
+  B, R, T = s.slots, s.prefill_rows, s.prefill_chunk
+  if name == 'prefill':
+    what = f'{R} rows of {T} tokens'
+    function = lambda params, cache, *rows: programs.prefill(params, shape, cache, *rows)
+    rest: tuple[Any, ...] = (array(np.int32, R, T), array(np.int32, R), array(np.int32, R))
+  else:
+    what = f'{s.decode_steps} steps'
+    function = lambda params, cache, request: programs.decode(params, shape, s.decode_steps, cache, request)
+    integers, numbers = array(np.int32, B), array(np.float32, B)
+    stops = array(np.int32, B, programs.MAX_STOPS)
+    rest = (programs.Request(integers, integers, array(np.bool_, B), integers, array(np.uint32, B, 2), numbers, numbers, stops),)
+  return Case(
+    name,
+    f'one chip; {what}, {B} slots of {s.context:,} tokens; compute {shape.compute_dtype}',
+    None,
+    jax.jit(function, donate_argnums=1),
+    placed((params, cache, *rest)),
+    (cache.k.shape[3] // programs.BLOCK,),
+    None,
+  )
+
+
+def figures(case: Case, compiled: ahead.Compiled, chip: Chip) -> dict[str, Any]:
+  """What is recorded of a program; times and FLOPs are of one run of it."""
+  chips = case.mesh.size if case.mesh else 1
+  out: dict[str, Any] = {'fits': compiled.memory is not None, 'chips': chips, 'argument_bytes': ahead.argument_bytes(case.arguments)}
+  if compiled.memory is None:
+    out |= {'problem': compiled.problem, 'largest': list(compiled.largest)}
+  else:
+    out |= dataclasses.asdict(compiled.memory) | {'total': compiled.memory.total, 'collective_bytes': dict(compiled.collectives)}
+  out |= {'flops': compiled.flops, 'compute_seconds': compiled.flops / (chips * chip.flops)}
+  if case.model_flops:
+    # No update is faster than its matrix products at the peak: what the model needs of them bounds the share of the peak in use.
+    out |= {'model_flops': case.model_flops, 'recompute': compiled.flops / case.model_flops}
+    out['mfu_upper_bound'] = case.model_flops / compiled.flops
+  return out | {'compile_seconds': round(compiled.seconds, 1)}
+
+
+def told(title: str, case: Case, compiled: ahead.Compiled, facts: dict[str, Any], chip: Chip) -> list[str]:
+  """The figures for a reader."""
+  gib = lambda n: f'{n / GIB:,.1f}'
+  lines = [f'{title}: {case.what}']
+  if compiled.memory is None:
+    lines += [f'  DOES NOT FIT in {gib(chip.memory)} GiB (arguments {gib(facts["argument_bytes"])} GiB a chip): {compiled.problem}']
+    lines += ['  largest arrays, of all chips together:', *(f'    {line}' for line in compiled.largest)]
+  else:
+    m = compiled.memory
+    parts = f'arguments {gib(m.arguments)}, temporaries {gib(m.temporaries)}, outputs {gib(m.outputs)}, code {gib(m.code)}'
+    lines += [f'  GiB a chip: {parts}; total {gib(m.total)} of {gib(chip.memory)}']
+    moved = ', '.join(f'{axes} {n / 1e9:,.1f}' for axes, n in sorted(compiled.collectives.items()))
+    lines += [f'  GB that a chip sends, by mesh axis: {moved}'] if moved else []
+  lines += [f'  FLOPs {compiled.flops:.3g}, {facts["compute_seconds"]:,.3g} s at the peak of bfloat16']
+  if case.model_flops:
+    lines[-1] += f"; {facts['recompute']:.2f} times the model's {case.model_flops:.3g}: upper bound on MFU {facts['mfu_upper_bound']:.1%}"
+  return [*lines, f'  compiled in {compiled.seconds:.0f} s']
+
+
+def record(path: pathlib.Path, case: dict[str, str], facts: dict[str, Any]) -> None:
+  """Adds the figures to the file; those of the same case before them go."""
+  try:
+    known = json.loads(path.read_text())
+  except FileNotFoundError:
+    known = []
+  except ValueError as e:
+    raise ConfigError(f'--results={path} is not JSON ({e}); name another file') from e
+  versions = {name: importlib.metadata.version(name) for name in ('jax', 'libtpu')}
+  new = case | {'date': datetime.date.today().isoformat(), **versions} | facts
+  path.parent.mkdir(parents=True, exist_ok=True)
+  others = [entry for entry in known if any(entry.get(key) != value for key, value in case.items())]
+  manifest.write_bytes(path, manifest.readable([*others, new]))
+
+
+if __name__ == '__main__':
+  app.run(main)
