@@ -7,15 +7,19 @@
   python -m tools.aot --config=configs/round.py:qwen2_5_32b --topology=v5p:4x4x4    # what its updates take on 64 chips; no checkpoint
 
 qwen2_5_0_5b is sized for one accelerator of 80 GB by calculation; no run of it has been measured. DIR is the folder of the checkpoint.
-qwen2_5_7b and qwen2_5_32b are meshes for the learner (8 chips, 64 chips), compiled and not run: the sampler works on one device, which
-would have to hold all their weights in float32.
+qwen2_5_32b_lora is Qwen2.5-32B-Instruct on one accelerator of 141 GB, also by calculation: a base in int8 (37 GB with its embeddings),
+adapters, and a cache of 69 GB.
+qwen2_5_7b, qwen3_8b, llama3_8b (8 chips), qwen2_5_32b and qwen3_32b (64 chips) are meshes for the learner; those of Qwen2.5 were compiled,
+none was run: the sampler works on one device, which would have to hold all their weights in float32.
 
 Every value can be changed on the command line, as in --config.rounds.steps=40 --config.specs.paths="('my/specs',)".
 """
 
 import ml_collections
 
-PRESETS = ('tiny', 'smoke', 'qwen2_5_0_5b', 'qwen2_5_7b', 'qwen2_5_32b')
+# Preset -> (rows of an SFT micro-batch, devices of the tensor axis); what is left of the devices is the fsdp axis.
+MESHES = {'qwen2_5_7b': (8, 1), 'qwen2_5_32b': (16, 4), 'qwen3_8b': (8, 1), 'qwen3_32b': (16, 4), 'llama3_8b': (8, 1)}
+PRESETS = ('tiny', 'smoke', 'qwen2_5_0_5b', 'qwen2_5_32b_lora', *MESHES)
 
 
 def get_config(preset: str = 'tiny') -> ml_collections.ConfigDict:
@@ -25,12 +29,12 @@ def get_config(preset: str = 'tiny') -> ml_collections.ConfigDict:
   config.preset = preset
   if preset == 'smoke':
     _smoke(config)
-  if preset.startswith('qwen'):
+  if preset not in ('tiny', 'smoke'):
     _pretrained(config)
-  if preset == 'qwen2_5_7b':
-    _on_mesh(config, rows=8, tensor=1)
-  if preset == 'qwen2_5_32b':
-    _on_mesh(config, rows=16, tensor=4)
+  if preset in MESHES:
+    _on_mesh(config, *MESHES[preset])
+  if preset == 'qwen2_5_32b_lora':
+    _adapters(config)
   return config
 
 
@@ -197,3 +201,18 @@ def _on_mesh(c: ml_collections.ConfigDict, rows: int, tensor: int) -> None:
   c.mesh.tensor = tensor
   c.sft.rows = rows
   c.sft.micro_batches = max(1, 16 // rows)
+
+
+def _adapters(c: ml_collections.ConfigDict) -> None:
+  """One device: what grows with the number of parameters is in 8 bits, what grows with the layers is computed again."""
+  c.model.shape = 'qwen2_5_32b'
+  c.model.remat = 'full'
+  c.lora.rank = 16
+  c.lora.alpha = 32.0
+  c.lora.int8 = True
+  c.sampling.slots = 64  # 1.1 GB of cache each
+  c.sampling.context = 4096
+  c.sft.row_length = 4096
+  c.rounds.row_length = 4096
+  c.sft.optimizer = _optimizer('adamw', 1e-4, 1e-4, 1e-4, warmup=10, schedule='cosine')
+  c.rounds.optimizer = _optimizer('adamw', 2e-5, 2e-5, 2e-5)

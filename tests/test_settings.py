@@ -68,7 +68,7 @@ def test_a_preset_of_a_checkpoint_asks_for_it() -> None:
     settings.parse(ROUND.get_config('qwen2_5_0_5b'))
 
 
-@pytest.mark.parametrize('preset', ['qwen2_5_7b', 'qwen2_5_32b'])
+@pytest.mark.parametrize('preset', ROUND.MESHES)
 def test_a_preset_with_a_published_shape_needs_no_checkpoint(preset: str) -> None:
   parsed = settings.parse(ROUND.get_config(preset))
   assert (parsed.model.path, parsed.model.shape) == ('', preset)
@@ -139,7 +139,7 @@ def test_lists_are_as_good_as_tuples() -> None:
     ({'model__path': '', 'model__tokenizer': ''}, 'model.path: name a Hugging Face folder; or, for random weights'),
     ({'model__compute': 'float16'}, "model.compute: 'float16' is unknown; choose from float32, bfloat16"),
     ({'model__remat': 'some'}, "model.remat: 'some' is unknown; choose from none, projections, full"),
-    ({'model__shape': 'gpt'}, "model.shape: 'gpt' is unknown; choose from qwen2_5_7b, qwen2_5_32b"),
+    ({'model__shape': 'gpt'}, "model.shape: 'gpt' is unknown; choose from qwen2_5_7b, qwen2_5_32b, qwen3_8b"),
     ({'model__path': 'no/such/model'}, 'model.path: no/such/model is not a folder'),
     ({'mesh__tensor': 0}, 'mesh.tensor: must be at least 1, or -1 for what the others leave, is 0'),
     ({'mesh__data': -1, 'mesh__fsdp': -1}, 'mesh: only one of data, fsdp, tensor, sequence can be -1'),
