@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from inftool_jax.toolbox import perturbing
 from inftool_jax.toolbox.consolidation import Consolidation, Method, consolidate
@@ -98,8 +101,12 @@ def test_few_or_strange_tools_are_left_as_they_are(tool):
   alone = (tool('a'),)
   assert consolidate(alone).tools == alone
   strange = (
-    tool('天気', '今日の天気を返します。', {'都市': TEXT}), tool('погода', 'Погода в городе', {'город': TEXT}, server='b'),
-    tool('long', 'word ' * 200_000, server='c'), tool('none', server='d'), tool('any', parameters={'x': True, 'y': {}}, server='e'))
+    tool('天気', '今日の天気を返します。', {'都市': TEXT}),
+    tool('погода', 'Погода в городе', {'город': TEXT}, server='b'),
+    tool('long', 'word ' * 200_000, server='c'),
+    tool('none', server='d'),
+    tool('any', parameters={'x': True, 'y': {}}, server='e'),
+  )
   assert consolidate(strange).tools == strange
   with pytest.raises(ValueError, match='two tools are called a'):
     consolidate(alone * 2)
@@ -111,3 +118,15 @@ def test_one_thing_in_another_script_is_merged_as_well(tool):
   weather = tool('天気', '今日の天気を返します。', {'都市': TEXT})
   assert len(consolidate((weather, tool('b_天気', '今日の天気を返します。', {'都市': TEXT}, server='b'))).tools) == 1
   assert len(consolidate((weather, tool('b_為替', '為替レート。', {'通貨': TEXT}, server='b'))).tools) == 2
+
+
+@settings(max_examples=3, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_the_order_of_parameters_does_not_matter(perturbed, found, seed):
+  rng = random.Random(seed)
+  shuffled = []
+  for t in perturbed.tools:
+    names = rng.sample(list(t.parameters), len(t.parameters))
+    properties = {name: t.parameters[name] for name in names}
+    shuffled.append(dataclasses.replace(t, input_schema={**t.input_schema, 'properties': properties}) if names else t)
+  assert perturbing.merged_names(consolidate(shuffled)) == perturbing.merged_names(found)
