@@ -155,4 +155,3 @@ def test_an_export_is_the_merged_model(tmp_path, int8: bool) -> None:
     np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6, err_msg=jax.tree_util.keystr(path))
   untouched = [name for name in weights(CONFIG)['blocks'] if name not in (lora.PROJECTIONS if int8 else SOME.names)]
   assert same_bits({n: exported['blocks'][n] for n in untouched}, {n: params['blocks'][n] for n in untouched})
-
