@@ -20,7 +20,7 @@ from inftool_jax.toolbox.neighbours import NeighbourGraph, Neighbours, Pairs
 from inftool_jax.toolbox.redundancy import Discriminator, Group, SchemaOverlap
 from inftool_jax.types import Effect, Tool
 
-DELTA = 0.6
+DELTA = 0.65
 MAX_ROUNDS = 10
 
 

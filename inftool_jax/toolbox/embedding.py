@@ -9,7 +9,7 @@ import numpy as np
 
 from inftool_jax.errors import InftoolError
 from inftool_jax.specs import naming
-from inftool_jax.toolbox.terms import terms
+from inftool_jax.toolbox.terms import own_name, terms
 from inftool_jax.types import Tool
 
 if TYPE_CHECKING:
@@ -67,12 +67,12 @@ class SentenceEmbedder:
       raise InftoolError(f'{model}: cannot be loaded by sentence-transformers ({e}); give a folder or name of such a model') from e
 
   def embed(self, tools: Sequence[Tool]) -> np.ndarray:
-    texts = [f'{" ".join(naming.words(t.name))}. {naming.cut(t.description, 1000)} ({", ".join(t.parameters)})' for t in tools]
+    texts = [f'{" ".join(naming.words(own_name(t)))}. {naming.cut(t.description, 1000)} ({", ".join(t.parameters)})' for t in tools]
     return np.asarray(self._model.encode(texts, normalize_embeddings=True, show_progress_bar=False), dtype=np.float32)
 
 
 def _terms_of(tool: Tool) -> list[str]:
-  return terms(tool.name) * _NAME_WEIGHT + terms(tool.description) + [t for p in tool.parameters for t in terms(p)]
+  return terms(own_name(tool)) * _NAME_WEIGHT + terms(tool.description) + [t for p in tool.parameters for t in terms(p)]
 
 
 def _strongest(rows: csr_matrix) -> csr_matrix:

@@ -2,7 +2,8 @@
 
 A copy is renamed (other verb, word order, case, filler; parameters respelled or abbreviated), reworded, its parameters stand in another
 order, and the copies of one server are split over two new ones. A trap looks like its original and is none: another effect or another
-object. The words used here were chosen apart from those that the discriminator knows; about a quarter of the verbs it does not.
+object. Copies and discriminator are not independent: of the 56 verbs that a copy may get the discriminator knows 47, and delta and rules
+were chosen on such copies. So the figures say how well this kind of change is undone, not how well tools of other people are told apart.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from inftool_jax.specs import effects, naming
 from inftool_jax.toolbox.neighbours import Pairs
-from inftool_jax.toolbox.terms import stem, terms, words
+from inftool_jax.toolbox.terms import own_name, stem, terms, words
 from inftool_jax.types import JSON, Tool
 
 # Verbs that say the same of a tool, given that its effect is the same and its parameters are.
@@ -29,7 +29,6 @@ _ALIKE = {
 _UNSAID: Mapping[str, str] = {'read': 'get', 'create': 'create', 'update': 'update', 'delete': 'delete'}  # the verb of a name without one
 _FILLERS = frozenset(stem(w) for w in 'data info information detail details result results all current'.split())
 _VERSION = re.compile(r'v\d+')
-_NUMBERED = re.compile(r'_(?:[2-9]|[1-9]\d+)$')
 _SCALARS = frozenset({'string', 'integer', 'number', 'boolean'})
 _STRUCTURES = ('$ref', 'properties', 'items', 'anyOf', 'oneOf', 'allOf', 'not', 'prefixItems', 'additionalProperties', 'patternProperties')
 
@@ -165,9 +164,9 @@ def _deed(description: str) -> str:
 
 def _named(tool: Tool) -> list[str]:
   """The words of the name, without what names get to be unique (server, number), version, leading HTTP method, and "by" a parameter."""
-  prefix = f'{tool.server}_'
-  own = _NUMBERED.sub('', tool.name.removeprefix(prefix)) if tool.name.startswith(prefix) else tool.name
-  own = tool.name if own in _ALIKE else own  # 'video_search' of a server called 'video'
+  own = own_name(tool)
+  if all(word in _ALIKE or stem(word) in _FILLERS for word in words(own)):
+    own = tool.name  # 'video_search' of a server called 'video'
   named = [w for w in words(own) if not _VERSION.fullmatch(w)]
   if named and tool.lineage and named[0] == tool.lineage[0].method.lower() and named[0] not in _ALIKE:
     named = named[1:]

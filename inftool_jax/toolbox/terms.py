@@ -7,9 +7,11 @@ import re
 import unicodedata
 
 from inftool_jax.specs import naming
+from inftool_jax.types import Tool
 
 _RUN = re.compile(r'[^\W_]+')
 _CAMEL = re.compile(r'(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])')
+_NUMBERED = re.compile(r'_(?:[2-9]|[1-9]\d+)$')
 _STOP = frozenset(
   'a an the of for to in on at by with from and or as is are be this that these those it its into which you your can will all any given '
   'specified using use used via per based returns return returned returning provides provide allows allow please endpoint api request '
@@ -21,6 +23,12 @@ def words(text: str) -> list[str]:
   """The words of `text`, in order: case, accents and camelCase are resolved, other scripts stay. At most the first 4,000 characters."""
   plain = unicodedata.normalize('NFKC', _CAMEL.sub(' ', text[:MAX_CHARACTERS])).casefold()
   return [w if w.isascii() else naming.ascii_text(w) or w for w in _RUN.findall(plain)]
+
+
+def own_name(tool: Tool) -> str:
+  """The name without what names get to be unique: the server before it and a number behind."""
+  prefix = f'{tool.server}_'
+  return _NUMBERED.sub('', tool.name.removeprefix(prefix)) if tool.name.startswith(prefix) else tool.name
 
 
 def telling(text: str) -> list[str]:

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inftool_jax.servers.simulator import Simulator
 from inftool_jax.toolbox import perturbing
 from inftool_jax.toolbox.consolidation import Consolidation, Method, consolidate
+from inftool_jax.toolbox.embedding import TfidfEmbedder
 from inftool_jax.types import WRITES, Tool
 
 TEXT = {'type': 'string'}
@@ -54,6 +56,15 @@ def test_every_merge_keeps_effect_home_and_the_whole_lineage(perturbed, found):
     assert {(o.server, o.pointer) for o in tool.lineage} == {(o.server, o.pointer) for m in members for o in m.lineage}
 
 
+def test_a_merged_tool_does_in_the_simulator_what_it_did(bundled, found):
+  before, after = Simulator(bundled).catalog.operations, Simulator(found.tools).catalog.operations
+  kept = [names[0] for names in perturbing.merged_names(found)]
+  assert len(kept) > 80
+  for name in kept:
+    was, now = before[name], after[name]
+    assert (now.role, now.entity, now.id_parameter) == (was.role, was.entity, was.id_parameter)
+
+
 def test_no_tool_is_lost(perturbed, found):
   merged = [name for names in perturbing.merged_names(found) for name in names[1:]]
   assert sorted([*merged, *(t.name for t in found.tools)]) == sorted(t.name for t in perturbed.tools)
@@ -77,6 +88,13 @@ def test_one_thing_written_twice_is_one_tool_of_the_larger_server(tool, twice):
   (merge,) = result.merges
   assert merge.members == (('trackOrder', 'post'), ('track_order', 'shop')) and merge.renamed == {'track_order.order_id': 'orderId'}
   assert 'post.trackOrder stands for shop.track_order' in str(merge) and 'renamed track_order.order_id to orderId' in str(merge)
+
+
+def test_a_name_is_as_like_with_the_server_before_it_as_without(tool):
+  bare = tool('list_boxes', 'All boxes.', server='north_depot')
+  prefixed = tool('far_away_warehouse_17_list_boxes', 'All boxes.', server='far_away_warehouse_17')
+  vectors = TfidfEmbedder().embed((bare, prefixed))
+  assert (vectors[0] @ vectors[1].T).toarray()[0, 0] == pytest.approx(1)
 
 
 def test_servers_of_different_splits_are_kept_apart(twice):
