@@ -7,8 +7,8 @@
   python -m tools.aot --config=configs/round.py:qwen2_5_32b --topology=v5p:4x4x4    # what its updates take on 64 chips; no checkpoint
 
 qwen2_5_0_5b is sized for one accelerator of 80 GB by calculation; no run of it has been measured. DIR is the folder of the checkpoint.
-qwen2_5_32b_lora is Qwen2.5-32B-Instruct on one accelerator of 141 GB, also by calculation: a base in int8 (37 GB with its embeddings),
-adapters, and a cache of 69 GB.
+qwen2_5_32b_lora is Qwen2.5-32B-Instruct on one accelerator of 141 GB, also by calculation: a base in int8 (34 GB with its embeddings),
+adapters (0.5 GB, and as much for each moment), and a cache of 74 GB.
 qwen2_5_7b, qwen3_8b, llama3_8b (8 chips), qwen2_5_32b and qwen3_32b (64 chips) are meshes for the learner; those of Qwen2.5 were compiled,
 none was run: the sampler works on one device, which would have to hold all their weights in float32.
 
@@ -85,6 +85,11 @@ def _tiny() -> ml_collections.ConfigDict:
   c.sampling.max_new_tokens = 160  # of one assistant turn
   c.sampling.max_turns = 5
 
+  _tiny_stages(c)
+  return c
+
+
+def _tiny_stages(c: ml_collections.ConfigDict) -> None:
   c.synthesis = ml_collections.ConfigDict()
   c.synthesis.per_kind = ml_collections.ConfigDict(
     dict(single=70, multiple=70, parallel=80, multi_step=120, missing_parameter=50, irrelevance=50)
@@ -126,7 +131,6 @@ def _tiny() -> ml_collections.ConfigDict:
   c.evaluation.every = 1  # rounds between two evaluations; the last one is evaluated in any case
   c.evaluation.path = ''  # frozen file; empty: the bundled one
   c.evaluation.report = 24  # trajectories of each stage in report.html
-  return c
 
 
 def _optimizer(
@@ -210,7 +214,7 @@ def _adapters(c: ml_collections.ConfigDict) -> None:
   c.lora.rank = 16
   c.lora.alpha = 32.0
   c.lora.int8 = True
-  c.sampling.slots = 64  # 1.1 GB of cache each
+  c.sampling.slots = 64  # 1.2 GB of cache each
   c.sampling.context = 4096
   c.sft.row_length = 4096
   c.rounds.row_length = 4096
