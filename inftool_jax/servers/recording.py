@@ -6,6 +6,7 @@ third call.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from inftool_jax.types import JSON, Call, Result
 if TYPE_CHECKING:
   import mcp
 
+CALL_SECONDS = 30.0
 _EARLIER = re.compile(r'\$\{(\d+):((?:/[^/}]*)*)\}')
 
 
@@ -29,7 +31,7 @@ def record(named: str, calls: Sequence[Call]) -> tuple[dict[str, JSON], list[Rec
   Raises SpecError when the server fails, or a call refers to what no earlier answer holds.
   """
   source = sources.parse(named)
-  dump, recorded = live.talk(source, lambda client: _played(client, source, calls))
+  dump, recorded = live.talk(source, lambda client: _played(client, source, calls), live.SECONDS + CALL_SECONDS * len(calls))
   return sources.scrub_json(dump, source), [_scrubbed(r, source) for r in recorded]
 
 
@@ -43,13 +45,16 @@ async def _played(client: mcp.Client, source: Source, calls: Sequence[Call]) -> 
 
 
 async def _answer(client: mcp.Client, tool: str, arguments: JSON) -> Result:
-  """A protocol error is an answer too: that is how many servers refuse a call."""
+  """A protocol error is an answer too, for that is how many servers refuse a call; so is none for too long."""
   from mcp import MCPError
 
   try:
-    answer = await client.call_tool(tool, arguments)
+    async with asyncio.timeout(CALL_SECONDS):
+      answer = await client.call_tool(tool, arguments)
   except MCPError as e:
     return Result(str(e), is_error=True)
+  except TimeoutError:
+    return Result(f'no answer within {CALL_SECONDS:g} s', is_error=True)
   text = '\n'.join(block.text for block in answer.content if block.type == 'text')
   return Result(text, answer.structured_content, bool(answer.is_error))
 

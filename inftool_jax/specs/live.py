@@ -40,24 +40,27 @@ def fetch(named: str) -> dict[str, JSON]:
   Raises SpecError, naming the server as the caller did, when it cannot be started or reached, or does not answer as it should.
   """
   source = sources.parse(named)
-  return sources.scrub_json(talk(source, lambda client: listed(client, source)), source)
+  return sources.scrub_json(talk(source, lambda client: listed(client, source), SECONDS), source)
 
 
-def talk(source: Source, use: Callable[[mcp.Client], Awaitable[T]]) -> T:
-  """What `use` makes of a client that is connected to the server, within the limits. Raises SpecError as `fetch` does."""
+def talk(source: Source, use: Callable[[mcp.Client], Awaitable[T]], seconds: float) -> T:
+  """What `use` makes of a client that is connected to the server, in so many seconds and within the other limits.
+
+  Raises SpecError as `fetch` does.
+  """
   with tempfile.TemporaryFile() as errors, _quiet():
     try:
-      return asyncio.run(_within(source, errors, use))
+      return asyncio.run(_within(source, errors, use, seconds))
     except SpecError as e:
       raise SpecError(f'{source.named}: {e}') from None
     except TimeoutError:
-      raise SpecError(f'{source.named}: did not answer within {SECONDS:g} s{_complaint(errors, source)}') from None
+      raise SpecError(f'{source.named}: did not answer within {seconds:g} s{_complaint(errors, source)}') from None
     except Exception as e:  # noqa: BLE001  whatever the SDK or a hostile server comes up with; its chain may hold secrets
       raise SpecError(f'{source.named}: {_reason(e, source)}{_complaint(errors, source)}') from None
 
 
-async def _within(source: Source, errors: Any, use: Callable[[mcp.Client], Awaitable[T]]) -> T:
-  async with asyncio.timeout(SECONDS):
+async def _within(source: Source, errors: Any, use: Callable[[mcp.Client], Awaitable[T]], seconds: float) -> T:
+  async with asyncio.timeout(seconds):
     if source.url:
       return await _over_http(source, use)
     return await _over_stdio(source, errors, use)
