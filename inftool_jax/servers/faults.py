@@ -10,7 +10,6 @@ again after `timeout`, `unavailable` or `rate_limit` is served: their time has p
 from __future__ import annotations
 
 import collections
-import json
 from collections.abc import Mapping, Sequence
 
 from inftool_jax import seeds
@@ -110,8 +109,7 @@ class FaultySession:
     if fault != 'rate_limit':
       return responses.failure(REFUSALS[fault])
     wait = seeds.rng(self._seed, 'retry after', call.tool).randint(*RETRY_AFTER)
-    body = {'error': f'{REFUSALS[fault]}; retry after {wait} seconds', 'retry_after': wait}
-    return Result(json.dumps(body), body, is_error=True)
+    return responses.failure(f'{REFUSALS[fault]}; retry after {wait} seconds', retry_after=wait)
 
   def snapshot(self) -> JSON:
     return self._inner.snapshot()

@@ -1,7 +1,7 @@
 """How like the real server is its simulator? The calls of a real session are made again, and the answers compared.
 
-Ids that the real server gave out are unknown to the simulator: where both answered with values in the same place of their results, later
-calls get the simulator's value instead. Compared, for each tool:
+Ids that the real server gave out are unknown to the simulator: where both results have an id in the same place, later calls get the
+simulator's. Compared, for each tool:
 
   agreement   share of the calls that both served or both refused
   schema      share of the answers, where the tool has an output schema, that are as valid as the real ones
@@ -15,12 +15,14 @@ import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from inftool_jax.servers import schemas
+from inftool_jax.servers import identifiers, schemas
 from inftool_jax.servers.simulator import Simulator
 from inftool_jax.types import JSON, Call, Result, Tool
 
 SHORTEST = 3  # characters of a written value that is looked for in later answers; shorter ones occur by chance
 MAX_DEPTH = 40
+
+Exchange = dict[tuple[type, JSON], JSON]  # key of a real id -> the simulator's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,31 +53,37 @@ def compare(tools: Sequence[Tool], recording: Sequence[Recorded], seed: int = 0)
   """One `Conformance` for each tool that was called, in the order of the first calls. `tools` are the server's, complete."""
   session = Simulator(tools).open(seed)
   known = {tool.name: tool for tool in tools}
-  meant: dict[JSON, JSON] = {}  # real value -> simulated
+  meant: Exchange = {}
   written: dict[str, str] = {}  # text of a value that a real call wrote -> the simulator's
   shares: dict[str, dict[str, list[float]]] = {}
-  for number, recorded in enumerate(recording):
+  for recorded in recording:
     real, tool = recorded.result, known.get(recorded.call.tool)
-    call = dataclasses.replace(recorded.call, id=str(number), arguments=_exchanged(recorded.call.arguments, meant))
+    call = dataclasses.replace(recorded.call, arguments=_exchanged(recorded.call.arguments, meant))
     simulated = session.execute(call)
     found = shares.setdefault(recorded.call.tool, {name: [] for name in ('agreement', 'schema', 'fields', 'state')})
     found['agreement'].append(float(real.is_error == simulated.is_error))
     if real.is_error or simulated.is_error:
       continue
     theirs, ours = _data(real), simulated.structured
-    if tool is not None and tool.output_schema is not None:
-      document = schemas.compiled(tool.output_schema)
-      found['schema'].append(float(document.accepts(ours) >= document.accepts(theirs)))
-    if theirs is not None:
-      a, b = set(paths(theirs)), set(paths(ours))
-      found['fields'].append(len(a & b) / len(a | b) if a | b else 1.0)
+    for name, share in _answers(theirs, ours, tool):
+      found[name].append(share)
     if shown := [value for value in written if value in real.content]:
       found['state'].append(sum(written[value] in simulated.content for value in shown) / len(shown))
-    meant.update(_pairs(theirs, ours, known_values=set(map(_key, _leaves(recorded.call.arguments)))))
+    meant.update(_ids(theirs, ours))
     if tool is not None and tool.writes:
       texts = zip(_leaves(recorded.call.arguments), _leaves(call.arguments), strict=True)
       written.update((str(a), str(b)) for a, b in texts if isinstance(a, str) and len(a) >= SHORTEST)
   return [_conformance(name, found) for name, found in shares.items()]
+
+
+def _answers(real: JSON, simulated: JSON, tool: Tool | None) -> Iterator[tuple[str, float]]:
+  """What can be said of two answers alone."""
+  if tool is not None and tool.output_schema is not None:
+    document = schemas.compiled(tool.output_schema)
+    yield 'schema', float(document.accepts(simulated) or not document.accepts(real))
+  if real is not None:
+    a, b = set(paths(real)), set(paths(simulated))
+    yield 'fields', len(a & b) / len(a | b) if a | b else 1.0
 
 
 def _conformance(tool: str, found: Mapping[str, Sequence[float]]) -> Conformance:
@@ -128,21 +136,22 @@ def _key(value: JSON) -> tuple[type, JSON]:
   return type(value), value
 
 
-def _pairs(real: JSON, simulated: JSON, known_values: set[tuple[type, JSON]], depth: int = 0) -> Iterator[tuple[JSON, JSON]]:
-  """(key of a real value, simulated value) where both results have a text or an integer in the same place; not of what the call said."""
+def _ids(real: JSON, simulated: JSON, depth: int = 0) -> Iterator[tuple[tuple[type, JSON], JSON]]:
+  """(key of a real id, simulated id) where both results have one of a type in the same place."""
   if depth > MAX_DEPTH:
     return
   if isinstance(real, dict) and isinstance(simulated, dict):
-    for key in real.keys() & simulated.keys():
-      yield from _pairs(real[key], simulated[key], known_values, depth + 1)
+    for name in real.keys() & simulated.keys():
+      a, b = real[name], simulated[name]
+      if identifiers.is_identifier(name) and type(a) is type(b) and isinstance(a, (str, int)):
+        yield _key(a), b
+      yield from _ids(a, b, depth + 1)
   elif isinstance(real, list) and isinstance(simulated, list):
     for a, b in zip(real, simulated):
-      yield from _pairs(a, b, known_values, depth + 1)
-  elif type(real) is type(simulated) and type(real) in (str, int) and _key(real) not in known_values:
-    yield _key(real), simulated
+      yield from _ids(a, b, depth + 1)
 
 
-def _exchanged(value: JSON, meant: Mapping[JSON, JSON]) -> JSON:
+def _exchanged(value: JSON, meant: Exchange) -> JSON:
   if isinstance(value, Mapping):
     return {key: _exchanged(member, meant) for key, member in value.items()}
   if isinstance(value, (list, tuple)):

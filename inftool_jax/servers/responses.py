@@ -30,8 +30,8 @@ class Facts:
   seed: int = 0  # of the values that are not known
 
 
-def failure(message: str) -> Result:
-  body = {'error': message}
+def failure(message: str, **more: JSON) -> Result:
+  body: dict[str, JSON] = {'error': message, **more}
   return Result(_dumps(body), body, is_error=True)
 
 

@@ -72,6 +72,12 @@ def test_a_state_that_only_the_real_server_shows_is_missed(shop, session):
   assert of(compare(shop, changed(session, 5, Result(json.dumps(body), body))), 'convert_currency').state == 0.0
 
 
+def test_only_ids_are_exchanged_for_the_simulators(shop, session):
+  said = {'city': 'EUR', 'temperature': 3.5}  # where the simulator will say Oslo
+  weather = Recorded(Call('check_weather', {'city': 'Oslo'}), Result(json.dumps(said), said))
+  assert of(compare(shop, [weather, session[5]]), 'convert_currency').agreement == 1.0  # EUR is still EUR
+
+
 def test_plain_text_has_no_fields_to_compare(shop, session):
   found = of(compare(shop, changed(session, 5, Result('2 USD are some EUR'))), 'convert_currency')
   assert (found.agreement, found.fields, found.state) == (1.0, None, None)
