@@ -115,9 +115,7 @@ def _tiny_stages(c: ml_collections.ConfigDict) -> None:
   c.rounds.tasks = 16
   c.rounds.group = 8
   c.rounds.temperature = 1.0
-  c.rounds.scale_advantage = True
-  c.rounds.clip_low = 0.2
-  c.rounds.clip_high = 0.28
+  c.rounds.objective = _objective()
   c.rounds.row_length = 1536
   c.rounds.checkpoint_every = 3
   c.rounds.optimizer = _optimizer('muon', 1e-3, 5e-4, 0.03)
@@ -131,6 +129,22 @@ def _tiny_stages(c: ml_collections.ConfigDict) -> None:
   c.evaluation.every = 1  # rounds between two evaluations; the last one is evaluated in any case
   c.evaluation.path = ''  # frozen file; empty: the bundled one
   c.evaluation.report = 24  # trajectories of each stage in report.html
+
+
+def _objective() -> ml_collections.ConfigDict:
+  """DAPO's: the mean over tokens, clipped later above than below."""
+  c = ml_collections.ConfigDict()
+  c.name = 'dapo'  # grpo, dr_grpo, dapo, gspo, cispo
+  c.clip_low = 0.2
+  c.clip_high = 0.28
+  c.scale_advantage = True
+  c.kl = 'none'  # reward, loss
+  c.kl_coefficient = 0.0
+  c.reference = 'round'  # the policy that a round begins with; base: what adapters stand beside
+  c.correction = 'none'  # token, sequence: weights learner / sampler
+  c.correction_cap = 2.0
+  c.sequence_band = 0.0  # leaves out sequences whose mean log(learner / sampler) is farther from 0; 0: none
+  return c
 
 
 def _optimizer(

@@ -18,6 +18,8 @@ from inftool_jax.models.lora import PROJECTIONS, LoraConfig
 from inftool_jax.models.published import PUBLISHED
 from inftool_jax.parallel.mesh import REST, MeshShape
 from inftool_jax.specs import sources
+from inftool_jax.training import objectives
+from inftool_jax.training.objectives import ObjectiveConfig
 from inftool_jax.training.optimizer import NAMES as OPTIMIZERS
 from inftool_jax.training.optimizer import SCHEDULES, TOKEN_RULES, OptimizerConfig
 from inftool_jax.types import KINDS
@@ -87,9 +89,7 @@ class Rounds:
   tasks: int  # prompts of one update
   group: int  # samples of one prompt
   temperature: float
-  scale_advantage: bool
-  clip_low: float
-  clip_high: float
+  objective: ObjectiveConfig
   row_length: int
   checkpoint_every: int
   optimizer: OptimizerConfig
@@ -200,6 +200,7 @@ def _check(s: Settings) -> Iterator[str]:
     ('evaluation.n', s.evaluation.n), ('specs.servers', s.specs.servers), ('synthesis.companions', s.synthesis.companions),
     *((f'synthesis.per_kind.{kind}', n) for kind, n in s.synthesis.per_kind.items()),
   ) if value < 0)  # fmt: skip
+  yield from _objective(s)
   yield from _lora(s.lora)
   mesh = dataclasses.asdict(s.mesh)
   for axis, n in mesh.items():
@@ -236,6 +237,28 @@ def _check(s: Settings) -> Iterator[str]:
     yield f'evaluation.path: {s.evaluation.path} is not a file'
   if s.sft.checkpoint and not os.path.isdir(s.sft.checkpoint):
     yield f'sft.checkpoint: {s.sft.checkpoint} is not a folder'
+
+
+def _objective(s: Settings) -> Iterator[str]:
+  o, at = s.rounds.objective, 'rounds.objective'
+  yield from _one_of(f'{at}.name', (o.name,), objectives.NAMES)
+  yield from _one_of(f'{at}.kl', (o.kl,), objectives.KL)
+  yield from _one_of(f'{at}.reference', (o.reference,), objectives.REFERENCES)
+  yield from _one_of(f'{at}.correction', (o.correction,), objectives.CORRECTIONS)
+  if not 0 < o.clip_low <= 1:
+    yield f'{at}.clip_low: must be above 0 and at most 1, is {o.clip_low}'
+  if not o.clip_high > 0:
+    yield f'{at}.clip_high: must be positive, is {o.clip_high}'
+  if o.name == 'dr_grpo' and o.scale_advantage:
+    yield f'{at}.scale_advantage: dr_grpo is GRPO without it; set it to False, or choose grpo'
+  if o.kl in objectives.KL and ((o.kl == 'none') != (o.kl_coefficient == 0) or not o.kl_coefficient >= 0):
+    yield f'{at}.kl_coefficient: must be positive with kl = reward or loss, and 0 with none; is {o.kl_coefficient} with {o.kl}'
+  if o.reference == 'base' and not s.lora.rank:
+    yield f'{at}.reference: only adapters have a base beside them; set lora.rank, or choose round'
+  if not o.correction_cap >= 1:
+    yield f'{at}.correction_cap: must be at least 1, the weight of a token on policy, is {o.correction_cap}'
+  if not o.sequence_band >= 0:
+    yield f'{at}.sequence_band: must be positive, or 0 for none, is {o.sequence_band}'
 
 
 def _lora(lora: LoraConfig) -> Iterator[str]:

@@ -101,7 +101,7 @@ def learner(name: str, settings: Settings, shape: DecoderConfig, devices) -> Cas
     objective, transform, (M, R, T) = objectives.sft, optimizer.make(s.optimizer, s.steps), (s.micro_batches, s.rows, s.row_length)
   else:
     r, R = settings.rounds, rounds.ROWS * meshes.rows(mesh)
-    objective, transform = objectives.grpo(r.clip_low, r.clip_high), optimizer.make(r.optimizer, r.steps)
+    objective, transform = objectives.make(r.objective), optimizer.make(r.optimizer, r.steps)
     M, T = -(-r.tasks * r.group // R), r.row_length
   positions = R * T // meshes.rows(mesh)  # of a micro-batch, on one device
   adapters = f'; adapters of rank {shape.lora.rank}{" beside int8" if shape.lora.int8 else ""}' if shape.lora else ''

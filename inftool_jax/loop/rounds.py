@@ -59,7 +59,7 @@ def _train_grpo(context: Context, stage: str, number: int, params, sampler: Batc
   settings = context.settings.rounds
   folder = context.folder(stage)
   transform = optimizer.make(settings.optimizer, settings.steps)
-  program = step.make(context.decoder, transform, objectives.grpo(settings.clip_low, settings.clip_high), context.mesh)
+  program = step.make(context.decoder, transform, objectives.make(settings.objective), context.mesh)
   frozen, trained = lora.split(params)
   state, first, position = policy.resume(folder, step.init(trained, transform, step.places(context.decoder, transform, context.mesh)))
   counts = dict(position or {'conversations': 0, 'sampled tokens': 0, 'zero-variance groups': 0, 'dropped groups': 0})
@@ -72,7 +72,7 @@ def _train_grpo(context: Context, stage: str, number: int, params, sampler: Batc
       groups = rollout(context, number, n, sampler, planned)
       window += [t for group in groups for t in group]
       batch, facts = grpo_batch(context, groups)
-      state, metrics = program(state, batch, frozen)
+      state, metrics, _ = program(state, batch, frozen)
       values = {k: float(v) for k, v in metrics.items()} | facts
       scalars.write(n + 1, values)
       for name, value in _counted(groups, facts).items():
@@ -103,7 +103,7 @@ def grpo_batch(context: Context, groups: Sequence[Sequence[Trajectory]]) -> tupl
   settings = context.settings.rounds
   sound = [g for g in groups if not any(t.outcome in NOT_THE_POLICY for t in g)]
   rewards = np.array([[t.reward for t in g] for g in sound], np.float32).reshape(-1, settings.group)
-  advantage = objectives.advantages(rewards, settings.scale_advantage)
+  advantage = objectives.advantages(rewards, settings.objective.scale_advantage)
   used = [i for i in range(len(sound)) if (rewards[i] != rewards[i, 0]).any()]
   packed = pack_groups([sound[i] for i in used], settings.row_length)
   capacity = settings.tasks * settings.group  # every sample in a row of its own: the most there can be

@@ -78,7 +78,7 @@ def train(
   ):
     for n, packed in zip(range(first, settings.steps), batches):
       batch = batching.batch(packed, settings.rows, settings.micro_batches)
-      state, metrics = program(state, batch, frozen)
+      state, metrics, _ = program(state, batch, frozen)
       if (n + 1) % 10 == 0 or n + 1 == settings.steps:
         values = {k: float(v) for k, v in metrics.items()}
         scalars.write(n + 1, values)

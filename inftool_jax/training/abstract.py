@@ -30,16 +30,14 @@ def frozen(config: DecoderConfig, mesh: Mesh) -> decoder.Params:
 
 def batch(micro_batches: int, rows: int, row_length: int, mesh: Mesh) -> step.Batch:
   """A batch as `batching.batch` makes it, [M, R, T]."""
-  whole, divided = placing.replicated(mesh), placing.rows(mesh, 1)
   shape = (micro_batches, rows, row_length)
-  types: dict[str, Any] = {'mask': np.bool_, 'advantage': np.float32, 'behavior': np.float32, 'tokens_total': np.float32}
-  scalars = ('used', 'tokens_total')
+  integers = ('tokens', 'segments', 'parents', 'positions', 'used')
+  types: dict[str, Any] = {**dict.fromkeys(integers, np.int32), **dict.fromkeys(('mask', 'replay', 'revisited'), np.bool_)}
 
-  def array(name: str) -> jax.ShapeDtypeStruct:
-    dtype = types.get(name, np.int32)
-    return _placed(jax.ShapeDtypeStruct(() if name in scalars else shape, dtype), whole if name in scalars else divided)
+  def array(name: str, place: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape if name in step.Micro._fields else (), types.get(name, np.float32), sharding=place)
 
-  return step.Batch._make(map(array, step.Batch._fields))
+  return step.Batch._make(map(array, step.Batch._fields, step.batch_places(mesh)))
 
 
 def _placed(like: jax.ShapeDtypeStruct, place: Any) -> jax.ShapeDtypeStruct:

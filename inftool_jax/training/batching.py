@@ -8,7 +8,14 @@ from inftool_jax.data.packing import Packed
 from inftool_jax.training.step import Batch
 
 
-def batch(packed: Packed, rows: int, micro_batches: int, advantage: np.ndarray | None = None) -> Batch:
+def batch(
+  packed: Packed,
+  rows: int,
+  micro_batches: int,
+  advantage: np.ndarray | None = None,
+  weight: np.ndarray | None = None,
+  replayed: np.ndarray | None = None,
+) -> Batch:
   """All rows of `packed` as at most `micro_batches` micro-batches of `rows` rows, the rest padding.
 
   Args:
@@ -16,33 +23,47 @@ def batch(packed: Packed, rows: int, micro_batches: int, advantage: np.ndarray |
     rows: R, rows of a micro-batch.
     micro_batches: M, room in the program; only those in use are computed.
     advantage: float [sequences], one per packed sequence; None for SFT, where behavior log-probabilities are unknown.
+    weight: float [sequences], of each token of a sequence in the loss (`objectives.shares`); None: 1.
+    replayed: bool [sequences], which are demonstrations, trained by likelihood and in no denominator; None: none is.
 
   Raises:
     ValueError: more rows than fit, or a trained token of a policy sample without a log-probability.
   """
   if packed.rows > rows * micro_batches:
     raise ValueError(f'{packed.rows} rows do not fit {micro_batches} micro-batches of {rows}')
-  behavior = packed.logprobs_BxT
-  if advantage is None:
-    token_advantage, behavior = np.zeros_like(behavior), np.zeros_like(behavior)
-  else:
-    if np.isnan(behavior[packed.loss_mask_BxT]).any():
-      raise ValueError('a token to be trained on has no log-probability: it was not sampled by the policy')
-    token_advantage = np.where(packed.sequence_BxT >= 0, np.asarray(advantage, np.float32)[packed.sequence_BxT], 0.0)
 
-  def shaped(rows_BxT: np.ndarray, fill: float) -> np.ndarray:
+  def of_tokens(values: np.ndarray | None, default: float, dtype: type = np.float32) -> np.ndarray:
+    if values is None:
+      return np.full(packed.tokens_BxT.shape, default, dtype)
+    return np.where(packed.sequence_BxT >= 0, np.asarray(values, dtype)[packed.sequence_BxT], dtype(0))
+
+  replay = packed.loss_mask_BxT & of_tokens(replayed, False, np.bool_)
+  mask = packed.loss_mask_BxT & ~replay
+  behavior = np.where(mask, packed.logprobs_BxT, np.float32(0))
+  if advantage is None:
+    behavior = np.zeros_like(behavior)
+  elif np.isnan(behavior).any():
+    raise ValueError('a token to be trained on has no log-probability: it was not sampled by the policy')
+
+  def shaped(rows_BxT: np.ndarray, fill: float = 0) -> np.ndarray:
     out = np.full((rows * micro_batches, packed.row_length), fill, rows_BxT.dtype)
     out[: packed.rows] = rows_BxT
     return out.reshape(micro_batches, rows, packed.row_length)
 
+  nothing = np.zeros((micro_batches, rows, packed.row_length), np.float32)
   return Batch(
-    tokens=shaped(packed.tokens_BxT, 0),
-    segments=shaped(packed.segments_BxT, 0),
+    tokens=shaped(packed.tokens_BxT),
+    segments=shaped(packed.segments_BxT),
     parents=shaped(packed.parents_BxT, -1),
-    positions=shaped(packed.positions_BxT, 0),
-    mask=shaped(packed.loss_mask_BxT, False),
-    advantage=shaped(token_advantage.astype(np.float32), 0.0),
-    behavior=shaped(behavior, 0.0),
+    positions=shaped(packed.positions_BxT),
+    mask=shaped(mask),
+    replay=shaped(replay),
+    weight=shaped(of_tokens(weight, 1.0)),
+    advantage=shaped(of_tokens(advantage, 0.0)),
+    behavior=shaped(behavior),
+    old=nothing,
+    reference=nothing,
     used=np.int32(-(-packed.rows // rows)),
-    tokens_total=np.float32(packed.loss_mask_BxT.sum()),
+    tokens_total=np.float32(mask.sum()),
+    revisited=np.bool_(False),
   )

@@ -21,6 +21,7 @@ from inftool_jax.parallel import mesh as meshes
 from inftool_jax.parallel.mesh import MeshShape
 from inftool_jax.sampling.sampler import BatchedSampler
 from inftool_jax.training import abstract, batching, checkpoint, objectives, optimizer, step
+from inftool_jax.training.objectives import ObjectiveConfig
 from inftool_jax.training.optimizer import OptimizerConfig
 from tests.models.small import CONFIG, same_bits, weights
 from tests.sampling.driving import SIZES
@@ -37,7 +38,7 @@ MESHES = {  # data x fsdp x tensor x sequence
   'data 2 x tensor 2 x sequence 2': MeshShape(data=2, tensor=2, sequence=2),
 }
 KEEP = optax.GradientTransformation(lambda params: jax.tree.map(jnp.zeros_like, params), lambda grads, state, params: (grads, grads))
-GRPO = objectives.grpo(0.2, 0.28)
+GRPO = objectives.make(ObjectiveConfig())
 BATCH = batching.batch(packing.pack(FLAT, ROW), 8, 2, ADVANTAGE)
 build = lambda name: meshes.build(MESHES[name], jax.devices(), decoder.dimensions(C))
 
@@ -50,7 +51,7 @@ def _on(mesh: Mesh | None, transform: optax.GradientTransformation, config=C) ->
 
 @functools.cache
 def _one_device() -> tuple[decoder.Params, dict[str, jax.Array]]:
-  state, metrics = step.make(C, KEEP, GRPO)(_on(None, KEEP), BATCH, {})
+  state, metrics, *_ = step.make(C, KEEP, GRPO)(_on(None, KEEP), BATCH, {})
   return jax.tree.map(np.asarray, state.opt_state), metrics
 
 
@@ -65,7 +66,7 @@ def test_loss_and_gradient_are_those_of_one_device(name: str) -> None:
   config = dataclasses.replace(C, remat='projections' if mesh.shape['sequence'] > 1 else 'none')
   state = _on(mesh, KEEP, config)
   program = step.make(config, KEEP, GRPO, mesh).lower(state, BATCH, {}).compile()
-  state, metrics = program(state, BATCH, {})
+  state, metrics, *_ = program(state, BATCH, {})
   gradient, expected = _one_device()
   for (path, x), y in zip(jax.tree_util.tree_leaves_with_path(state.opt_state), jax.tree.leaves(gradient), strict=True):
     assert np.linalg.norm(np.asarray(x) - y) <= 1e-5 * np.linalg.norm(y), jax.tree_util.keystr(path)
@@ -92,7 +93,7 @@ def test_adapters_beside_a_base_in_int8_have_the_gradient_of_one_device(name: st
     assert places is None or jax.tree.map(lambda x: x.sharding, fresh) == places.params
     _, drawn = lora.split(weights(dataclasses.replace(C, lora=LoraConfig(rank=3, alpha=1.5))))  # of which no part is zero
     trained = jax.device_put(drawn, jax.tree.map(lambda x: x.sharding, fresh))
-    state, metrics = step.make(config, KEEP, GRPO, where)(step.init(trained, KEEP, places), BATCH, frozen)
+    state, metrics, *_ = step.make(config, KEEP, GRPO, where)(step.init(trained, KEEP, places), BATCH, frozen)
     states.append(state)
     assert metrics['ratio'] == 1 and metrics['skipped'] == 0
   parts = {name: x.addressable_shards[0].data.shape for name, x in frozen['blocks'].items()}
@@ -105,7 +106,7 @@ def test_adapters_beside_a_base_in_int8_have_the_gradient_of_one_device(name: st
 def test_a_run_goes_on_from_a_checkpoint_of_a_mesh_on_it_and_on_another_layout(tmp_path: Path) -> None:
   mesh, transform = build('fsdp 2 x tensor 4'), optimizer.make(OptimizerConfig('adamw', learning_rate=1e-3), 10)
   program = step.make(C, transform, GRPO, mesh)
-  state, _ = program(_on(mesh, transform), BATCH, {})
+  state, *_ = program(_on(mesh, transform), BATCH, {})
   with checkpoint.Checkpointer(tmp_path) as saver:
     saver.save(1, state, 1, None)
   fresh = _on(mesh, transform)

@@ -16,13 +16,14 @@ from inftool_jax.data import packing
 from inftool_jax.models import decoder, lora
 from inftool_jax.models.lora import LoraConfig
 from inftool_jax.training import batching, checkpoint, objectives, optimizer, step
+from inftool_jax.training.objectives import ObjectiveConfig
 from inftool_jax.training.optimizer import OptimizerConfig
 from tests.models.small import CONFIG, same_bits, weights
 from tests.training.rows import ADVANTAGE, FLAT, ROW
 
 LORA = LoraConfig(rank=3, alpha=6.0)
 ADAPTED = dataclasses.replace(CONFIG, lora=LORA)
-GRPO = objectives.grpo(0.2, 0.28)
+GRPO = objectives.make(ObjectiveConfig())
 BATCH = batching.batch(packing.pack(FLAT, ROW), 4, 4, ADVANTAGE)
 TRANSFORM = optimizer.make(OptimizerConfig(learning_rate=1e-2), 10)
 KEEP = optax.GradientTransformation(lambda params: jax.tree.map(jnp.zeros_like, params), lambda grads, state, params: (grads, grads))
@@ -38,7 +39,7 @@ def _updated(params: decoder.Params, config=ADAPTED, steps: int = 3):
   frozen, trained = lora.split(params)
   state = step.init(jax.tree.map(jnp.copy, trained), TRANSFORM)
   for _ in range(steps):
-    state, metrics = program(config)(state, BATCH, frozen)
+    state, metrics, *_ = program(config)(state, BATCH, frozen)
   return state, metrics, frozen
 
 
@@ -63,9 +64,9 @@ def test_the_gradient_of_adapters_is_the_chain_rule_of_that_of_merged_weights() 
   params = weights(ADAPTED)
   plain = {**lora.base(params)}
   plain['blocks'] = {name: lora.merged(lora.parts(params['blocks'], name), name, LORA) for name in plain['blocks']}
-  whole, _ = program(CONFIG, KEEP)(step.init(plain, KEEP), BATCH, {})
+  whole, *_ = program(CONFIG, KEEP)(step.init(plain, KEEP), BATCH, {})
   frozen, trained = lora.split(weights(ADAPTED))
-  state, metrics = program(ADAPTED, KEEP)(step.init(trained, KEEP), BATCH, frozen)
+  state, metrics, *_ = program(ADAPTED, KEEP)(step.init(trained, KEEP), BATCH, frozen)
   assert metrics['ratio'] == 1
   blocks, gradient = weights(ADAPTED)['blocks'], state.opt_state['blocks']
   for name in lora.PROJECTIONS:
@@ -106,6 +107,6 @@ def test_a_run_of_adapters_goes_on_from_its_checkpoint_to_the_same_bits(tmp_path
   assert restored is not None
   state = restored.state
   for _ in range(2):
-    state, _ = program(ADAPTED)(state, BATCH, frozen)
+    state, *_ = program(ADAPTED)(state, BATCH, frozen)
   assert same_bits(state, straight)
   assert all(LORA.rank in x.shape for x in jax.tree.leaves(restored.state) if x.ndim)  # nothing of the base is in it

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from inftool_jax.data import packing
-from inftool_jax.training import batching
+from inftool_jax.training import batching, step
 from tests.training.rows import ADVANTAGE, FLAT, LAYOUTS, ROW, sequence
 
 PACKED = LAYOUTS['packed']
@@ -20,7 +20,7 @@ def test_every_row_is_in_the_batch_once_and_in_order(rows: int, micro_batches: i
   batch = batching.batch(PACKED, rows, micro_batches, ADVANTAGE)
   n = PACKED.rows
   assert batch.used == math.ceil(n / rows)
-  for name in ('tokens', 'segments', 'parents', 'positions', 'mask', 'advantage', 'behavior'):
+  for name in step.Micro._fields:
     value = getattr(batch, name)
     assert value.shape == (micro_batches, rows, ROW)
     flat = value.reshape(-1, ROW)

@@ -18,12 +18,13 @@ from inftool_jax.data import packing, prefix
 from inftool_jax.data.packing import Packed
 from inftool_jax.models import decoder
 from inftool_jax.training import batching, objectives, optimizer, step
+from inftool_jax.training.objectives import ObjectiveConfig
 from inftool_jax.training.optimizer import OptimizerConfig
 from tests.models import reference
 from tests.models.small import CONFIG, same_bits, weights
 from tests.training.rows import ADVANTAGE, FLAT, LAYOUTS, ROW, Sequenced, one_by_one, sequence
 
-GRPO = objectives.grpo(0.2, 0.28)
+GRPO = objectives.make(ObjectiveConfig())
 MICRO = {1: 16, 4: 4}  # rows of a micro-batch -> micro-batches, 16 rows at most
 
 
@@ -41,11 +42,11 @@ def _fresh(transform: optax.GradientTransformation = TRANSFORM) -> step.State:
 def _gradient(packed: Packed, advantage: np.ndarray | None, rows: int = 1) -> tuple[decoder.Params, dict[str, jax.Array]]:
   batch = batching.batch(packed, rows, MICRO[rows], advantage)
   if advantage is None:
-    state, metrics = program(objectives.sft, PLAIN)(_fresh(PLAIN), batch, {})
+    state, metrics, *_ = program(objectives.sft, PLAIN)(_fresh(PLAIN), batch, {})
   elif rows == 1:
-    state, metrics = program(GRPO)(_fresh(), batch, {})  # the program of the tests of the state
+    state, metrics, *_ = program(GRPO)(_fresh(), batch, {})  # the program of the tests of the state
   else:
-    state, metrics = program(GRPO, PLAIN)(_fresh(PLAIN), batch, {})
+    state, metrics, *_ = program(GRPO, PLAIN)(_fresh(PLAIN), batch, {})
   return state.opt_state[0], metrics
 
 
@@ -184,7 +185,7 @@ def test_no_array_holds_the_vocabulary_for_more_than_a_chunk_of_positions(object
   M, R, T = 3, 8, 512
   batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct((M, R, T), x.dtype), batching.batch(LAYOUTS['packed'], 2, 8, ADVANTAGE))
   scalar = lambda dtype: jax.ShapeDtypeStruct((), dtype)
-  batch = batch._replace(used=scalar(jnp.int32), tokens_total=scalar(jnp.float32))
+  batch = batch._replace(used=scalar(jnp.int32), tokens_total=scalar(jnp.float32), revisited=scalar(jnp.bool_))
   update = lambda s, b: step.update(s, b, {}, config, transform, objective)
   largest = _largest_with_vocabulary(update, state, batch, vocab=config.vocab)
   assert largest == step.HEAD_CHUNK < R * (T - 1)
@@ -205,11 +206,11 @@ def _batch(seed: int, n: int) -> step.Batch:
 
 
 def test_one_program_for_all_batches_and_the_state_goes_on() -> None:
-  state, _ = program(GRPO)(_fresh(), _batch(0, 14), {})
+  state, *_ = program(GRPO)(_fresh(), _batch(0, 14), {})
   compiled = program(GRPO)._cache_size()
   for n, size in enumerate((3, 14, 9, 1), 1):
     before = jax.tree.map(np.array, state.params)
-    state, metrics = program(GRPO)(state, _batch(n, size), {})
+    state, metrics, *_ = program(GRPO)(state, _batch(n, size), {})
     assert not same_bits(before, state.params) and metrics['skipped'] == 0 and metrics['update_norm'] > 0
     assert state.step == n + 1
   assert program(GRPO)._cache_size() == compiled
@@ -217,14 +218,14 @@ def test_one_program_for_all_batches_and_the_state_goes_on() -> None:
 
 @pytest.mark.parametrize('rubbish', [np.inf, np.nan])
 def test_a_gradient_that_is_not_finite_changes_nothing(rubbish: float) -> None:
-  state, _ = program(GRPO)(_fresh(), _batch(0, 9), {})
+  state, *_ = program(GRPO)(_fresh(), _batch(0, 9), {})
   before = jax.tree.map(np.array, state)
   bad = _batch(1, 9)
   bad.advantage[0, 0, np.nonzero(bad.mask[0, 0])[0][0]] = rubbish
-  state, metrics = program(GRPO)(state, bad, {})
+  state, metrics, *_ = program(GRPO)(state, bad, {})
   assert metrics['skipped'] == 1 and not np.isfinite(metrics['grad_norm'])
   assert same_bits(state, before)
-  after, metrics = program(GRPO)(state, _batch(2, 9), {})
+  after, metrics, *_ = program(GRPO)(state, _batch(2, 9), {})
   assert metrics['skipped'] == 0 and after.step == 2
 
 
@@ -238,7 +239,7 @@ def test_micro_batches_beyond_those_in_use_are_not_computed() -> None:
 
 
 def test_an_empty_batch_leaves_fresh_parameters_as_they_are() -> None:
-  state, metrics = program(GRPO)(_fresh(), batching.batch(packing.pack([], ROW), 1, MICRO[1], np.zeros(0)), {})
+  state, metrics, *_ = program(GRPO)(_fresh(), batching.batch(packing.pack([], ROW), 1, MICRO[1], np.zeros(0)), {})
   assert same_bits(state.params, weights(CONFIG)) and all(np.isfinite(x) for x in metrics.values())
 
 
@@ -250,7 +251,7 @@ def test_the_same_update_twice_is_the_same_bits() -> None:
 def test_an_update_at_1e_6_in_bfloat16_moves_float32_masters_by_just_as_much() -> None:
   config, rate = dataclasses.replace(CONFIG, compute_dtype='bfloat16'), OptimizerConfig().learning_rate
   transform = optax.chain(KEEP, optimizer.make(OptimizerConfig(), 10))
-  state, metrics = step.make(config, transform, GRPO)(step.init(weights(config), transform), _batch(0, 14), {})
+  state, metrics, *_ = step.make(config, transform, GRPO)(step.init(weights(config), transform), _batch(0, 14), {})
   clipped = min(1.0, 1.0 / float(metrics['grad_norm']))
   for after, before, gradient in zip(*map(jax.tree.leaves, (state.params, weights(config), state.opt_state[0])), strict=True):
     before, change = np.asarray(before), np.asarray(after, np.float64) - np.asarray(before, np.float64)
@@ -263,7 +264,7 @@ def test_an_update_at_1e_6_in_bfloat16_moves_float32_masters_by_just_as_much() -
 
 def test_bfloat16_compute_keeps_float32_masters_and_gradients() -> None:
   config = dataclasses.replace(CONFIG, compute_dtype='bfloat16')
-  micro = jax.tree.map(lambda x: x[0], batching.batch(LAYOUTS['packed'], 2, 8, ADVANTAGE)[:7])
+  micro = batching.batch(LAYOUTS['packed'], 2, 8, ADVANTAGE).micro(0)
   params = decoder.abstract(config)
   gradient, _ = jax.eval_shape(jax.grad(lambda p: step.loss_sum(p, micro, config, GRPO), has_aux=True), params)
   assert {g.dtype for g in jax.tree.leaves((params, gradient))} == {jnp.dtype('float32')}
