@@ -109,16 +109,24 @@ def _tiny_stages(c: ml_collections.ConfigDict) -> None:
 
   c.rounds = ml_collections.ConfigDict()
   c.rounds.count = 2
-  c.rounds.steps = 6
+  c.rounds.steps = 6  # batches of rollouts
+  c.rounds.updates_per_batch = 1
   c.rounds.arm = 'loop'  # loop, fresh, static, sft_more, rft
   c.rounds.reward = 'gated'  # gated, binary, additive
   c.rounds.tasks = 16
   c.rounds.group = 8
   c.rounds.temperature = 1.0
   c.rounds.objective = _objective()
+  c.rounds.refills = 0  # times that groups of equal rewards are followed by others (DAPO's dynamic sampling)
+  c.rounds.replay = 0.0  # share of the loss and of the sequences that is SFT's data
+  c.rounds.overlong_limit = 0  # tokens of the policy in a conversation, from which on the reward is lower by 1; 0: none
+  c.rounds.overlong_buffer = 0  # tokens before that, over which it gets lower
   c.rounds.row_length = 1536
   c.rounds.checkpoint_every = 3
   c.rounds.optimizer = _optimizer('muon', 1e-3, 5e-4, 0.03)
+
+  # An update is skipped if its gradient is not finite or its norm above so many times clip_norm; so many in a row end the run.
+  c.guard = ml_collections.ConfigDict(dict(multiple=1000.0, in_a_row=5))
 
   c.probe = ml_collections.ConfigDict()
   c.probe.units = 48  # tasks or pairs of twins

@@ -9,6 +9,10 @@ class ConfigError(InftoolError):
   """Unknown or mistyped config keys, impossible combinations, a workdir that belongs to another config."""
 
 
+class TrainingError(InftoolError):
+  """Updates that fail one after the other; names the folder of their batches. The state is saved."""
+
+
 class SpecError(InftoolError):
   """A specification that cannot be read; names the file and the place in it."""
 

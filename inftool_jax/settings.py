@@ -83,16 +83,27 @@ class Sft:
 @dataclasses.dataclass(frozen=True)
 class Rounds:
   count: int
-  steps: int  # updates of one round
+  steps: int  # batches of rollouts of one round
+  updates_per_batch: int
   arm: str
   reward: str
-  tasks: int  # prompts of one update
+  tasks: int  # prompts of one batch
   group: int  # samples of one prompt
   temperature: float
   objective: ObjectiveConfig
+  refills: int  # times that groups of equal rewards are followed by others in a batch
+  replay: float  # share of the loss, and of the sequences, that is demonstrations of the cold start
+  overlong_limit: int  # tokens of the policy in a conversation, from which on it pays 1; 0: none
+  overlong_buffer: int  # tokens before that, over which what it pays grows from 0
   row_length: int
   checkpoint_every: int
   optimizer: OptimizerConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Guard:
+  multiple: float  # of an optimizer's clip_norm: an update whose gradient norm is above it is skipped, as one that is not finite; 0: none
+  in_a_row: int  # skipped updates that end the run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,6 +133,7 @@ class Settings:
   synthesis: Synthesis
   sft: Sft
   rounds: Rounds
+  guard: Guard
   probe: Probe
   evaluation: Evaluation
 
@@ -192,14 +204,24 @@ def _check(s: Settings) -> Iterator[str]:
     'sampling.max_new_tokens': s.sampling.max_new_tokens, 'sampling.max_turns': s.sampling.max_turns, 'sft.rows': s.sft.rows,
     'sft.micro_batches': s.sft.micro_batches, 'sft.row_length': s.sft.row_length, 'sft.checkpoint_every': s.sft.checkpoint_every,
     'rounds.tasks': s.rounds.tasks, 'rounds.row_length': s.rounds.row_length, 'rounds.checkpoint_every': s.rounds.checkpoint_every,
+    'rounds.updates_per_batch': s.rounds.updates_per_batch, 'guard.in_a_row': s.guard.in_a_row,
     'probe.units': s.probe.units, 'probe.attempts': s.probe.attempts, 'evaluation.every': s.evaluation.every,
   }  # fmt: skip
   yield from (f'{name}: must be at least 1, is {value}' for name, value in positive.items() if value < 1)
   yield from (f'{name}: must not be negative' for name, value in (
     ('seed', s.seed), ('sft.steps', s.sft.steps), ('rounds.count', s.rounds.count), ('rounds.steps', s.rounds.steps),
+    ('rounds.refills', s.rounds.refills),
     ('evaluation.n', s.evaluation.n), ('specs.servers', s.specs.servers), ('synthesis.companions', s.synthesis.companions),
     *((f'synthesis.per_kind.{kind}', n) for kind, n in s.synthesis.per_kind.items()),
   ) if value < 0)  # fmt: skip
+  if not 0 <= s.rounds.replay < 1:
+    yield f'rounds.replay: must be a share from 0 to below 1, is {s.rounds.replay}'
+  elif s.rounds.replay and not round(s.rounds.replay * s.rounds.tasks * s.rounds.group):
+    yield f'rounds.replay: {s.rounds.replay} of rounds.tasks * rounds.group sequences is not a single one'
+  if s.rounds.overlong_limit < 0 or not 0 <= s.rounds.overlong_buffer <= s.rounds.overlong_limit:
+    yield f'rounds.overlong_buffer: must be from 0 to rounds.overlong_limit, is {s.rounds.overlong_buffer} of {s.rounds.overlong_limit}'
+  if s.guard.multiple != 0 and not s.guard.multiple >= 1:
+    yield f'guard.multiple: must be at least 1, or 0 for none, is {s.guard.multiple}'
   yield from _objective(s)
   yield from _lora(s.lora)
   mesh = dataclasses.asdict(s.mesh)

@@ -30,7 +30,7 @@ from ml_collections import config_flags
 from inftool_jax import settings as configs
 from inftool_jax.data import manifest
 from inftool_jax.errors import ConfigError, InftoolError
-from inftool_jax.loop import context, rounds
+from inftool_jax.loop import batches, context
 from inftool_jax.models import decoder, splash
 from inftool_jax.models.config import DecoderConfig
 from inftool_jax.parallel import ahead, topology
@@ -100,9 +100,9 @@ def learner(name: str, settings: Settings, shape: DecoderConfig, devices) -> Cas
     s = settings.sft
     objective, transform, (M, R, T) = objectives.sft, optimizer.make(s.optimizer, s.steps), (s.micro_batches, s.rows, s.row_length)
   else:
-    r, R = settings.rounds, rounds.ROWS * meshes.rows(mesh)
+    r = settings.rounds
     objective, transform = objectives.make(r.objective), optimizer.make(r.optimizer, r.steps)
-    M, T = -(-r.tasks * r.group // R), r.row_length
+    (M, R), T = batches.sizes(r, meshes.rows(mesh)), r.row_length
   positions = R * T // meshes.rows(mesh)  # of a micro-batch, on one device
   adapters = f'; adapters of rank {shape.lora.rank}{" beside int8" if shape.lora.int8 else ""}' if shape.lora else ''
   over = ' x '.join(f'{axis} {size}' for axis, size in mesh.shape.items() if size > 1)

@@ -15,7 +15,7 @@ from inftool_jax.data import manifest, store
 from inftool_jax.data.packing import Packed, concatenate, empty, take
 from inftool_jax.data.prefix import pack_groups
 from inftool_jax.errors import ConfigError
-from inftool_jax.loop import policy
+from inftool_jax.loop import guard, policy
 from inftool_jax.loop.ahead import ahead
 from inftool_jax.loop.context import Context
 from inftool_jax.loop.log import Progress, say
@@ -37,7 +37,7 @@ def run(context: Context, params: decoder.Params, inputs: dict[str, str]) -> tup
   done = manifest.done(folder, inputs)
   if done:
     return policy.load(folder, params), done
-  manifest.begin(folder, keep=(policy.CHECKPOINTS,))
+  manifest.begin(folder, keep=(policy.CHECKPOINTS, guard.FOLDER))
   started = time.monotonic()
   settings = context.settings.sft
   if settings.checkpoint:
@@ -61,14 +61,16 @@ def train(
   """`settings.steps` updates over shuffled epochs of `trajectories`; resumes from the stage's newest checkpoint."""
   folder = context.folder(stage)
   transform = optimizer.make(settings.optimizer, settings.steps)
-  program = step.make(context.decoder, transform, objectives.sft, context.mesh)
+  limit = guard.limit(context.settings.guard, settings.optimizer)
+  program = step.make(context.decoder, transform, objectives.sft, context.mesh, limit)
   frozen, trained = lora.split(params)
-  state, first, _ = policy.resume(folder, step.init(trained, transform, step.places(context.decoder, transform, context.mesh)))
+  state, first, position = policy.resume(folder, step.init(trained, transform, step.places(context.decoder, transform, context.mesh)))
   fitting = [t for t in trajectories if len(t.tokens) <= settings.row_length]
   if len(fitting) < len(trajectories):
     say(f'  {stage}: {len(trajectories) - len(fitting)} trajectories are longer than --config.sft.row_length and are left out')
   if not fitting:
     raise ConfigError(f'{stage}: there is nothing to train on; raise --config.synthesis.per_kind or --config.sft.row_length')
+  watch = guard.Watch(folder, context.settings.guard, position)
   progress = Progress(stage, 'steps', settings.steps, time.monotonic(), first)
   board = context.folder('tensorboard') / stage
   with (
@@ -79,15 +81,21 @@ def train(
     for n, packed in zip(range(first, settings.steps), batches):
       batch = batching.batch(packed, settings.rows, settings.micro_batches)
       state, metrics, _ = program(state, batch, frozen)
+      failing = watch.saw(n + 1, batch, metrics)
       if (n + 1) % 10 == 0 or n + 1 == settings.steps:
         values = {k: float(v) for k, v in metrics.items()}
         scalars.write(n + 1, values)
         progress.at(n + 1, f'loss {values["loss"]:.3f}', f'grad norm {values["grad_norm"]:.2f}')
-      if (n + 1) % settings.checkpoint_every == 0:
-        saver.save(n + 1, state, policy_version, None)
+      saving = failing or (n + 1) % settings.checkpoint_every == 0
+      if saving or n + 1 == settings.steps:
+        failing = watch.settle()
+      if saving or failing:
+        saver.save(n + 1, state, policy_version, watch.position())
+      if failing:
+        raise watch.error(stage, n + 1)
   if first < settings.steps:
     say(f'  {stage}: loss {float(metrics["loss"]):.3f} after {settings.steps} steps')
-  return lora.join(frozen, state.params), {'steps': settings.steps, 'trajectories': len(fitting)}
+  return lora.join(frozen, state.params), {'steps': settings.steps, 'trajectories': len(fitting), **watch.counts()}
 
 
 def _batches(

@@ -68,4 +68,4 @@ def _steered(context: Context, number: int, need: int) -> tuple[Task, ...]:
 def sft_settings(context: Context) -> Sft:
   """SFT inside a round: the round's number of updates and learning rates."""
   rounds = context.settings.rounds
-  return dataclasses.replace(context.settings.sft, masked=0.0, steps=rounds.steps, optimizer=rounds.optimizer)
+  return dataclasses.replace(context.settings.sft, masked=0.0, steps=rounds.steps * rounds.updates_per_batch, optimizer=rounds.optimizer)

@@ -27,7 +27,7 @@ def batch(
     replayed: bool [sequences], which are demonstrations, trained by likelihood and in no denominator; None: none is.
 
   Raises:
-    ValueError: more rows than fit, or a trained token of a policy sample without a log-probability.
+    ValueError: more rows than fit, a trained token of a policy sample without a log-probability, or an advantage without a token.
   """
   if packed.rows > rows * micro_batches:
     raise ValueError(f'{packed.rows} rows do not fit {micro_batches} micro-batches of {rows}')
@@ -43,7 +43,11 @@ def batch(
   if advantage is None:
     behavior = np.zeros_like(behavior)
   elif np.isnan(behavior).any():
-    raise ValueError('a token to be trained on has no log-probability: it was not sampled by the policy')
+    row, column = np.argwhere(np.isnan(behavior))[0]
+    named = f'token {packed.positions_BxT[row, column]} of sequence {packed.sequence_BxT[row, column]}'
+    raise ValueError(f'{named} is to be trained on but has no log-probability: it was not sampled by the policy')
+  elif (without := np.setdiff1d(np.flatnonzero(advantage), packed.sequence_BxT[mask])).size:
+    raise ValueError(f'sequence {without[0]} has an advantage but no token to train on')
 
   def shaped(rows_BxT: np.ndarray, fill: float = 0) -> np.ndarray:
     out = np.full((rows * micro_batches, packed.row_length), fill, rows_BxT.dtype)
