@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pathlib
 import subprocess
@@ -9,12 +10,29 @@ import sys
 
 import pytest
 
+from inftool_jax.loop import context as contexts
+from inftool_jax.settings import parse
+
 ROOT = pathlib.Path(__file__).parents[2]
 # Smaller still than the preset: every stage runs, none is long.
 SHORT = (
   '--config.synthesis.per_kind={"single": 6, "multiple": 6, "parallel": 6, "multi_step": 6, "missing_parameter": 4, "irrelevance": 4}',
   '--config.sampling.max_new_tokens=64', '--config.sampling.context=1024', '--config.evaluation.n=1', '--config.probe.units=6',
 )  # fmt: skip
+
+
+def preset(name: str):
+  """The config that `configs/round.py` has for it."""
+  spec = importlib.util.spec_from_file_location('round_config', ROOT / 'configs' / 'round.py')
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module.get_config(name)
+
+
+@pytest.fixture(scope='session')
+def context(tmp_path_factory):
+  """Of a run of the smoke preset that has not begun."""
+  return contexts.prepare(parse(preset('smoke')), tmp_path_factory.mktemp('run'))
 
 
 def command(workdir: pathlib.Path, *flags: str) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import itertools
 from collections import Counter
 
@@ -11,21 +10,10 @@ import numpy as np
 import pytest
 
 from inftool_jax.data import packing
-from inftool_jax.loop import context as contexts
 from inftool_jax.loop import playing, sft
-from inftool_jax.settings import parse
 from inftool_jax.synthesis.companions import companions
 from inftool_jax.synthesis.plan import plan
 from inftool_jax.types import KINDS
-from tests.loop.conftest import ROOT
-
-
-@pytest.fixture(scope='module')
-def context(tmp_path_factory):
-  spec = importlib.util.spec_from_file_location('round_config', ROOT / 'configs' / 'round.py')
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return contexts.prepare(parse(module.get_config('smoke')), tmp_path_factory.mktemp('run'))
 
 
 @pytest.fixture(scope='module')

@@ -44,10 +44,32 @@ def test_a_token_has_its_own_sequences_advantage_and_the_total_counts_trained_to
 def test_a_trained_token_that_the_policy_did_not_sample_is_refused() -> None:
   scripted = dataclasses.replace(FLAT[0], logprobs=(math.nan,) * len(FLAT[0].tokens))
   packed = packing.pack([*FLAT[1:3], scripted], ROW)
-  with pytest.raises(ValueError, match='has no log-probability'):
+  first = FLAT[0].loss_mask.index(True)
+  with pytest.raises(ValueError, match=f'token {first} of sequence 2 is to be trained on but has no log-probability'):
     batching.batch(packed, 1, 4, np.ones(3))
   batch = batching.batch(packed, 1, 4)  # SFT needs none
   assert not np.isnan(batch.behavior).any() and not batch.advantage.any()
+
+
+def test_demonstrations_are_marked_and_are_in_no_total() -> None:
+  replayed = np.arange(len(FLAT)) % 3 == 0
+  weight = np.arange(1.0, len(FLAT) + 1)
+  batch = batching.batch(PACKED, 2, 6, np.where(replayed, 0, ADVANTAGE), weight, replayed)
+  assert batch.tokens_total == batch.mask.sum() == sum(sum(s.loss_mask) for s, r in zip(FLAT, replayed) if not r)
+  assert batch.replay.sum() == sum(sum(s.loss_mask) for s, r in zip(FLAT, replayed) if r) and not (batch.mask & batch.replay).any()
+  assert not batch.behavior[batch.replay].any() and not batch.revisited
+  for trained in (batch.mask, batch.replay):
+    expected = [w for s, w, r in zip(FLAT, weight, replayed) for _ in range(sum(s.loss_mask)) if r == (trained is batch.replay)]
+    assert sorted(batch.weight[trained].tolist()) == sorted(expected)
+  scripted = dataclasses.replace(FLAT[0], logprobs=(math.nan,) * len(FLAT[0].tokens))
+  batching.batch(packing.pack([scripted], ROW), 1, 1, np.zeros(1), None, np.array([True]))  # needs no log-probabilities
+
+
+def test_an_advantage_without_a_token_is_refused() -> None:
+  packed = packing.pack([FLAT[0], sequence([1, 2], [False, False])], ROW)
+  with pytest.raises(ValueError, match='sequence 1 has an advantage but no token to train on'):
+    batching.batch(packed, 1, 4, np.ones(2))
+  batching.batch(packed, 1, 4, np.array([1.0, 0.0]))
 
 
 def test_more_rows_than_room_is_refused() -> None:

@@ -229,6 +229,51 @@ def test_a_gradient_that_is_not_finite_changes_nothing(rubbish: float) -> None:
   assert metrics['skipped'] == 0 and after.step == 2
 
 
+def test_a_gradient_beyond_the_limit_changes_nothing() -> None:
+  batch = _batch(0, 9)
+  norm = float(program(GRPO)(_fresh(), batch, {})[1]['grad_norm'])
+  limited = step.make(CONFIG, PLAIN, GRPO, limit=0.99 * norm)
+  state, metrics, _ = limited(_fresh(PLAIN), batch, {})
+  assert metrics['skipped'] == 1 and metrics['grad_norm'] == pytest.approx(norm, rel=1e-5) and same_bits(state, _fresh(PLAIN))
+  batch.advantage[:] *= 0.9
+  state, metrics, _ = limited(state, batch, {})
+  assert metrics['skipped'] == 0 and state.step == 1
+
+
+# --- Several updates on one batch ---
+
+
+@pytest.mark.parametrize('compute', ['float32', 'bfloat16'])
+def test_at_learning_rate_0_nothing_drifts_over_ten_updates(compute: str) -> None:
+  transform = optimizer.make(OptimizerConfig(learning_rate=0.0), 10)
+  update = step.make(dataclasses.replace(CONFIG, compute_dtype=compute), transform, GRPO)
+  batch, state, first = _batch(0, 14), step.init(weights(CONFIG), transform), None
+  for n in range(10):
+    state, metrics, logp = update(state, batch, {})
+    assert metrics['ratio'] == 1 and metrics['log ratio, largest'] == 0 == metrics['clipped low'] + metrics['clipped high'], n
+    first = logp if first is None else first
+    assert np.array_equal(logp, first) and np.abs(logp[batch.mask]).min() > 0 and not logp[~batch.mask].any()
+    batch = step.again(batch, first)
+  assert same_bits(state.params, weights(CONFIG)) and state.step == 10
+
+
+def test_the_ratio_of_a_later_update_is_against_the_policy_before_the_first() -> None:
+  batch = _batch(0, 14)
+  state, metrics, old = program(GRPO)(_fresh(), batch, {})
+  assert metrics['ratio'] == 1
+  score = step.scorer(CONFIG, None)
+  np.testing.assert_allclose(old, score(weights(CONFIG), batch), atol=1e-5)
+  for _ in range(2):
+    now = np.asarray(score(state.params, batch))[batch.mask].astype(np.float64)
+    drift = now - np.asarray(old)[batch.mask]
+    state, metrics, _ = program(GRPO)(state, step.again(batch, old), {})
+    assert metrics['log ratio'] == pytest.approx(np.abs(drift).mean(), rel=1e-3) and metrics['log ratio'] > 1e-3
+    assert metrics['log ratio, largest'] == pytest.approx(np.abs(drift).max(), rel=1e-3)
+    assert metrics['ratio'] == pytest.approx(np.exp(drift).mean(), rel=1e-5)
+    gap = np.asarray(old, np.float64)[batch.mask] - batch.behavior[batch.mask]
+    assert metrics['gap'] == pytest.approx(np.abs(gap).mean(), rel=1e-5)  # the sampler's distance is the first policy's
+
+
 def test_micro_batches_beyond_those_in_use_are_not_computed() -> None:
   batch = _batch(0, 3)
   assert batch.used < MICRO[1]
