@@ -159,7 +159,7 @@ def _optimizer(
   name: str, learning_rate: float, vectors: float, tokens: float, warmup: int = 0, schedule: str = 'constant'
 ) -> ml_collections.ConfigDict:
   c = ml_collections.ConfigDict()
-  c.name = name
+  c.name = name  # adamw, muon, adafactor
   c.learning_rate = learning_rate
   c.vector_learning_rate = vectors  # norms and biases under Muon
   c.token_learning_rate = tokens  # embedding and head under Muon, by NovoGrad: the norm of the first update
@@ -170,6 +170,7 @@ def _optimizer(
   c.clip_norm = 1.0
   c.b1 = 0.9
   c.b2 = 0.95
+  c.moment = 'float32'  # or bfloat16, of the first moment under adamw and muon
   return c
 
 

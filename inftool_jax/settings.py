@@ -20,8 +20,8 @@ from inftool_jax.parallel.mesh import REST, MeshShape
 from inftool_jax.specs import sources
 from inftool_jax.training import objectives
 from inftool_jax.training.objectives import ObjectiveConfig
+from inftool_jax.training.optimizer import MOMENTS, SCHEDULES, TOKEN_RULES, OptimizerConfig
 from inftool_jax.training.optimizer import NAMES as OPTIMIZERS
-from inftool_jax.training.optimizer import SCHEDULES, TOKEN_RULES, OptimizerConfig
 from inftool_jax.types import KINDS
 
 STAGES = ('synthesise', 'sft', 'rounds', 'evaluate')
@@ -198,6 +198,9 @@ def _check(s: Settings) -> Iterator[str]:
     yield from _one_of(f'{where}.optimizer.name', (optimizer.name,), OPTIMIZERS)
     yield from _one_of(f'{where}.optimizer.token_rule', (optimizer.token_rule,), TOKEN_RULES)
     yield from _one_of(f'{where}.optimizer.schedule', (optimizer.schedule,), SCHEDULES)
+    yield from _one_of(f'{where}.optimizer.moment', (optimizer.moment,), MOMENTS)
+    if optimizer.name == 'adafactor' and optimizer.moment == 'bfloat16':
+      yield f'{where}.optimizer.moment: adafactor keeps no first moment; choose adamw or muon, or leave it at float32'
   positive = {
     'sampling.slots': s.sampling.slots, 'sampling.context': s.sampling.context, 'sampling.prefill_rows': s.sampling.prefill_rows,
     'sampling.prefill_chunk': s.sampling.prefill_chunk, 'sampling.decode_steps': s.sampling.decode_steps,

@@ -122,6 +122,24 @@ def test_a_run_goes_on_from_a_checkpoint_of_a_mesh_on_it_and_on_another_layout(t
   assert same_bits(after, again) and after.step == 2 and program._cache_size() == 1
 
 
+def test_adafactors_rows_and_columns_lie_like_the_matrix_and_move_it_as_on_one_device() -> None:
+  config = dataclasses.replace(C, vocab=128, dim=128, head_dim=8, ffn=160, layers=1)
+  transform = optimizer.make(OptimizerConfig('adafactor', learning_rate=1e-2), 10)
+  mesh = build('fsdp 2 x tensor 4')
+  after = []
+  for where in (None, mesh):
+    program, state = step.make(config, transform, GRPO, where), _on(where, transform, config)
+    for _ in range(2):
+      state, *_ = program(state, BATCH, {})
+    after.append(state)
+  for (path, x), y in zip(jax.tree_util.tree_leaves_with_path(after[1]), jax.tree.leaves(after[0]), strict=True):
+    assert np.linalg.norm(np.asarray(x) - y) <= 1e-4 * np.linalg.norm(y), jax.tree_util.keystr(path)
+  factored = next(s for s in jax.tree.leaves(after[1].opt_state, is_leaf=lambda s: hasattr(s, 'v_row')) if hasattr(s, 'v_row'))
+  parts = lambda x: (x.shape, x.addressable_shards[0].data.shape)
+  assert parts(factored.v_row['blocks']['up']) == ((1, 128), (1, 64)) and parts(factored.v_col['blocks']['up']) == ((1, 160), (1, 40))
+  assert parts(factored.v['blocks']['q_bias']) == ((1, 128), (1, 32)) and parts(factored.v_row['blocks']['q']) == ((1, 128), (1, 128))
+
+
 def test_an_import_puts_each_part_where_it_lies_and_an_export_is_that_of_one_device(tmp_path: Path, monkeypatch) -> None:
   monkeypatch.setattr(tensorfiles, 'BLOCK_BYTES', 700)  # several rows of most tensors: blocks and parts do not end together
   huggingface.save(tmp_path / 'a', weights(C), C, eos=2, pad=0)

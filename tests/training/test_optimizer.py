@@ -61,11 +61,12 @@ WARM = [0.25, 0.4375, 0.625, 0.8125]  # from a quarter of the peak up to it, in 
     ('muon', 'linear', 4, WARM + [1 - 0.95 * i / 8 for i in range(8)]),
     ('adamw', 'cosine', 4, WARM + [0.05 + 0.95 * (1 + math.cos(math.pi * i / 8)) / 2 for i in range(8)]),
     ('adamw', 'linear', 0, [1 - 0.95 * i / 12 for i in range(12)]),
+    ('adafactor', 'linear', 4, WARM + [1 - 0.95 * i / 8 for i in range(8)]),
   ],
 )
 def test_the_schedule_rises_to_the_peak_and_falls_to_a_twentieth(name: str, schedule: str, warmup: int, expected: list[float]) -> None:
   # A bias under Muon follows the rate of vectors; the other rate is set apart to tell them from each other.
-  rates = {'learning_rate': 3e-3, 'vector_learning_rate': 9.0} if name == 'adamw' else {'learning_rate': 9.0, 'vector_learning_rate': 3e-3}
+  rates = {'learning_rate': 3e-3, 'vector_learning_rate': 9.0} if name != 'muon' else {'learning_rate': 9.0, 'vector_learning_rate': 3e-3}
   sizes = _step_sizes(OptimizerConfig(name=name, schedule=schedule, warmup=warmup, **rates), 12)  # type: ignore[arg-type]
   np.testing.assert_allclose(sizes, [3e-3 * e for e in expected], rtol=1e-4)
 
@@ -131,6 +132,41 @@ def test_embeddings_by_adam_move_entry_by_entry() -> None:
   np.testing.assert_allclose(np.abs(np.asarray(update))[clear], 1e-3, rtol=1e-3)
   with pytest.raises(ConfigError, match='sgd.*novograd, adam'):
     optimizer.make(OptimizerConfig(name='muon', token_rule='sgd'), 10)
+
+
+@pytest.mark.parametrize('name', ['adamw', 'muon'])
+def test_a_first_moment_in_bfloat16_halves_it_and_follows_the_same_path(name: str) -> None:
+  """Thirty noisy gradients around one direction, as training has them."""
+  rng, target = np.random.default_rng(0), {'blocks': {'q': jnp.ones((2, 32, 32)), 'q_bias': jnp.ones((2, 32))}}
+  gradients = [jax.tree.map(lambda x: x + jnp.asarray(rng.normal(size=x.shape), jnp.float32), target) for _ in range(30)]
+  moved, held = {}, {}
+  for moment in optimizer.MOMENTS:
+    transform = optimizer.make(OptimizerConfig(name, 1e-2, 1e-2, moment=moment), 30)
+    params = jax.tree.map(jnp.zeros_like, target)
+    state, update = transform.init(params), jax.jit(transform.update)
+    for gradient in gradients:
+      updates, state = update(gradient, state, params)
+      params = optax.apply_updates(params, updates)
+    moved[moment], held[moment] = params['blocks']['q'], sum(x.nbytes for x in jax.tree.leaves(state) if x.shape == (2, 32, 32))
+  saved = target['blocks']['q'].nbytes / 2
+  assert held['float32'] - held['bfloat16'] == saved
+  assert np.linalg.norm(moved['bfloat16'] - moved['float32']) < 0.02 * np.linalg.norm(moved['float32'])
+
+
+def test_adafactor_is_the_papers() -> None:
+  """Two steps of a matrix large enough to be factored, in float64 (arXiv 1804.04235, algorithms 4 and 5)."""
+  rng = np.random.default_rng(0)
+  gradients = rng.normal(size=(2, 1, 130, 140)).astype(np.float32)
+  params = {'blocks': {'q': jnp.zeros((1, 130, 140))}}
+  transform = optimizer.make(OptimizerConfig('adafactor', learning_rate=0.1, clip_norm=1e9), 10)
+  state, rows, columns = transform.init(params), np.zeros(130), np.zeros(140)
+  assert sum(x.size for x in jax.tree.leaves(state)) < 300  # a row and a column, not a matrix
+  for step, gradient in enumerate(gradients, start=1):
+    updates, state = transform.update({'blocks': {'q': jnp.asarray(gradient)}}, state, params)
+    g, decay = gradient[0].astype(np.float64), 1 - step**-0.8
+    rows, columns = (decay * v + (1 - decay) * (g**2).mean(axis) for v, axis in ((rows, 1), (columns, 0)))
+    u = g / np.sqrt(np.outer(rows, columns) / rows.mean())
+    np.testing.assert_allclose(updates['blocks']['q'][0], -0.1 * u / max(1, np.sqrt((u**2).mean())), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize('name', optimizer.NAMES)
