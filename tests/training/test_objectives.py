@@ -46,6 +46,7 @@ def _gradients(config: ObjectiveConfig, tokens: Tokens) -> np.ndarray:
 
 def _slopes(loss: Callable[[list[np.ndarray]], float], logp: list[np.ndarray]) -> np.ndarray:
   """The derivative of a float64 function by each token's log-probability, by central differences."""
+
   def moved(s: int, t: int, h: float) -> float:
     return loss([x + h * (np.arange(len(x)) == t) * (i == s) for i, x in enumerate(logp)])
 
