@@ -117,6 +117,7 @@ def _tiny_stages(c: ml_collections.ConfigDict) -> None:
   c.rounds.group = 8
   c.rounds.temperature = 1.0
   c.rounds.objective = _objective()
+  c.rounds.credit = 'trajectory'  # turn: an advantage for each turn, of gated rewards of turns
   c.rounds.refills = 0  # times that groups of equal rewards are followed by others (DAPO's dynamic sampling)
   c.rounds.replay = 0.0  # share of the loss and of the sequences that is SFT's data
   c.rounds.overlong_limit = 0  # tokens of the policy in a conversation, from which on the reward is lower by 1; 0: none

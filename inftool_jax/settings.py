@@ -28,6 +28,7 @@ STAGES = ('synthesise', 'sft', 'rounds', 'evaluate')
 ARMS = ('loop', 'fresh', 'static', 'sft_more', 'rft')
 COMPUTE = ('float32', 'bfloat16')
 REWARDS = ('gated', 'binary', 'additive')
+CREDIT = ('trajectory', 'turn')
 TINY = 'tiny'  # names the checkpoint that is shipped with the package
 
 _MISSING = object()
@@ -91,6 +92,7 @@ class Rounds:
   group: int  # samples of one prompt
   temperature: float
   objective: ObjectiveConfig
+  credit: str  # an advantage for each trajectory, or for each turn of it
   refills: int  # times that groups of equal rewards are followed by others in a batch
   replay: float  # share of the loss, and of the sequences, that is demonstrations of the cold start
   overlong_limit: int  # tokens of the policy in a conversation, from which on it pays 1; 0: none
@@ -191,6 +193,11 @@ def _check(s: Settings) -> Iterator[str]:
   yield from _one_of('stages', s.stages, STAGES)
   yield from _one_of('rounds.arm', (s.rounds.arm,), ARMS)
   yield from _one_of('rounds.reward', (s.rounds.reward,), REWARDS)
+  yield from _one_of('rounds.credit', (s.rounds.credit,), CREDIT)
+  if s.rounds.credit == 'turn' and s.rounds.reward != 'gated':
+    yield f'rounds.credit: turns have gated rewards only; choose reward = gated, or credit = trajectory with {s.rounds.reward}'
+  if s.rounds.credit == 'turn' and s.rounds.objective.name == 'gspo':
+    yield 'rounds.credit: the one ratio of a sequence in gspo has one advantage; choose credit = trajectory, or another objective'
   yield from _one_of('model.compute', (s.model.compute,), COMPUTE)
   yield from _one_of('model.remat', (s.model.remat,), REMAT)
   yield from _one_of('synthesis.per_kind', s.synthesis.per_kind, KINDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,13 +16,14 @@ from inftool_jax.parallel import mesh as meshes
 from inftool_jax.play.conversation import NOT_THE_POLICY
 from inftool_jax.rewards.overlong import penalty
 from inftool_jax.settings import Rounds
-from inftool_jax.training import batching, objectives, step
+from inftool_jax.training import batching, credit, objectives, step
 from inftool_jax.types import Trajectory
 
 ROWS = 1  # of a micro-batch, for each part of the mesh that has rows of its own: a row holds a whole group, so one is enough work
 
 Group = Sequence[Trajectory]
 Score = Callable[[step.Batch], np.ndarray]  # log-probabilities of the trained tokens, [M, R, T]
+Earned = Callable[[Trajectory], Sequence[float]]  # what of the reward there was before each turn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,12 +64,13 @@ def informative(group: Group, settings: Rounds) -> bool:
 
 
 def make(
-  context: Context, groups: Sequence[Group], demos: Sequence[Trajectory] = (), scores: Scores = Scores()
+  context: Context, groups: Sequence[Group], demos: Sequence[Trajectory] = (), scores: Scores = Scores(), earned: Earned | None = None
 ) -> tuple[step.Batch, dict[str, float]]:
   """One update's batch and what is to be told of it.
 
   A group whose rewards are all equal teaches nothing and is left out of the computation, but not of the metrics; only where a
-  divergence from the reference is paid for it stays in. `demos` are trained on by likelihood.
+  divergence from the reference is paid for it stays in. `demos` are trained on by likelihood. With `earned` each turn has an advantage
+  of its own.
   """
   settings, objective = context.settings.rounds, context.settings.rounds.objective
   whole = sound(groups, settings.row_length)
@@ -78,8 +81,8 @@ def make(
   lengths = np.bincount(packed.sequence_BxT[packed.loss_mask_BxT], minlength=len(replayed))
   micro_batches, rows = sizes(settings, meshes.rows(context.mesh))
 
-  def batch(advantage: np.ndarray, weight: np.ndarray | None = None) -> step.Batch:
-    return batching.batch(packed, rows, micro_batches, np.append(advantage, np.zeros(len(demos))), weight, replayed)
+  def batch(advantage: Sequence[Any] | np.ndarray, weight: np.ndarray | None = None) -> step.Batch:
+    return batching.batch(packed, rows, micro_batches, [*advantage, *[0.0] * len(demos)], weight, replayed)
 
   rewards = np.array([shaped(g, settings) for g in used], np.float32).reshape(-1, settings.group)
   facts: dict[str, float] = {}
@@ -93,11 +96,17 @@ def make(
       facts['kl'] = float(apart.sum() / max(1, lengths[:samples].sum()))
   advantage = objectives.advantages(rewards, objective.scale_advantage).reshape(-1)
   weight = _weights(context, lengths, replayed, len(whole) * settings.group)
-  made = batch(advantage, weight)
+  made = batch(advantage if earned is None else _of_turns(used, rewards, earned, objective.scale_advantage), weight)
   if scores.reference is not None:
     made = made._replace(reference=reference)
   facts['advantage spread'] = float(advantage.std()) if samples else 0.0
   return made, facts | _told(context, groups, whole)
+
+
+def _of_turns(groups: Sequence[Group], rewards: np.ndarray, earned: Earned, scale: bool) -> list[np.ndarray]:
+  """Of each sample the advantages at its tokens."""
+  each = [credit.of_turns(r, [earned(t) for t in g], scale) for g, r in zip(groups, rewards)]
+  return [credit.spread(turns, t.loss_mask) for g, of_group in zip(groups, each) for t, turns in zip(g, of_group)]
 
 
 def _of_sequences(packed: Packed, values: np.ndarray, mask: np.ndarray) -> np.ndarray:

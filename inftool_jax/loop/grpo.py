@@ -15,6 +15,7 @@ from inftool_jax.loop.context import Context
 from inftool_jax.loop.log import Progress, say
 from inftool_jax.models import decoder, lora
 from inftool_jax.report.scalars import Scalars
+from inftool_jax.rewards import turns
 from inftool_jax.sampling.sampler import BatchedSampler
 from inftool_jax.training import checkpoint, objectives, optimizer, step
 from inftool_jax.types import Task, Trajectory
@@ -40,6 +41,8 @@ def train(
   watch = guard.Watch(folder, context.settings.guard, position and position['guard'])
   demos = _demonstrations(context)
   score = _scorer(context)
+  by_id = {task.id: task for task in planned}
+  earned = (lambda t: turns.earned(by_id[t.task_id], t.messages)) if settings.credit == 'turn' else None
   progress = Progress(stage, 'steps', settings.steps, time.monotonic(), first)
   window: list[Trajectory] = []
   board = context.folder('tensorboard') / stage
@@ -49,7 +52,7 @@ def train(
       sampler.update(current, policy.version(context, number - 1, n))
       groups = refilled(context, number, n, sampler, planned, rollout(context, number, n, sampler, planned))
       window += [t for group in groups for t in group]
-      batch, facts = batches.make(context, groups, _replayed(context, number, n, demos), score(params, current))
+      batch, facts = batches.make(context, groups, _replayed(context, number, n, demos), score(params, current), earned)
       for k in range(every):
         state, metrics, logp = program(state, batch, frozen)
         values = {name: float(v) for name, v in metrics.items()} | facts

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from inftool_jax.data.packing import Packed
@@ -12,7 +15,7 @@ def batch(
   packed: Packed,
   rows: int,
   micro_batches: int,
-  advantage: np.ndarray | None = None,
+  advantage: Sequence[Any] | np.ndarray | None = None,
   weight: np.ndarray | None = None,
   replayed: np.ndarray | None = None,
 ) -> Batch:
@@ -22,7 +25,8 @@ def batch(
     packed: rows with all sequences of this update.
     rows: R, rows of a micro-batch.
     micro_batches: M, room in the program; only those in use are computed.
-    advantage: float [sequences], one per packed sequence; None for SFT, where behavior log-probabilities are unknown.
+    advantage: float [sequences], one per packed sequence, or for each an array [its tokens]; None for SFT, where behavior
+      log-probabilities are unknown.
     weight: float [sequences], of each token of a sequence in the loss (`objectives.shares`); None: 1.
     replayed: bool [sequences], which are demonstrations, trained by likelihood and in no denominator; None: none is.
 
@@ -32,12 +36,7 @@ def batch(
   if packed.rows > rows * micro_batches:
     raise ValueError(f'{packed.rows} rows do not fit {micro_batches} micro-batches of {rows}')
 
-  def of_tokens(values: np.ndarray | None, default: float, dtype: type = np.float32) -> np.ndarray:
-    if values is None:
-      return np.full(packed.tokens_BxT.shape, default, dtype)
-    return np.where(packed.sequence_BxT >= 0, np.asarray(values, dtype)[packed.sequence_BxT], dtype(0))
-
-  replay = packed.loss_mask_BxT & of_tokens(replayed, False, np.bool_)
+  replay = packed.loss_mask_BxT & _at_tokens(packed, replayed, False, np.bool_)
   mask = packed.loss_mask_BxT & ~replay
   behavior = np.where(mask, packed.logprobs_BxT, np.float32(0))
   if advantage is None:
@@ -46,7 +45,7 @@ def batch(
     row, column = np.argwhere(np.isnan(behavior))[0]
     named = f'token {packed.positions_BxT[row, column]} of sequence {packed.sequence_BxT[row, column]}'
     raise ValueError(f'{named} is to be trained on but has no log-probability: it was not sampled by the policy')
-  elif (without := np.setdiff1d(np.flatnonzero(advantage), packed.sequence_BxT[mask])).size:
+  elif (without := np.setdiff1d(np.flatnonzero([np.any(a) for a in advantage]), packed.sequence_BxT[mask])).size:
     raise ValueError(f'sequence {without[0]} has an advantage but no token to train on')
 
   def shaped(rows_BxT: np.ndarray, fill: float = 0) -> np.ndarray:
@@ -62,8 +61,8 @@ def batch(
     positions=shaped(packed.positions_BxT),
     mask=shaped(mask),
     replay=shaped(replay),
-    weight=shaped(of_tokens(weight, 1.0)),
-    advantage=shaped(of_tokens(advantage, 0.0)),
+    weight=shaped(_at_tokens(packed, weight, 1.0)),
+    advantage=shaped(_at_tokens(packed, advantage, 0.0)),
     behavior=shaped(behavior),
     old=nothing,
     reference=nothing,
@@ -71,3 +70,15 @@ def batch(
     tokens_total=np.float32(mask.sum()),
     revisited=np.bool_(False),
   )
+
+
+def _at_tokens(packed: Packed, values: Sequence[Any] | np.ndarray | None, default: float, dtype: type = np.float32) -> np.ndarray:
+  """[B, T]: at each token what its sequence has, a number or an array with one for each of its tokens; 0 where there is no sequence."""
+  if values is None:
+    return np.full(packed.tokens_BxT.shape, default, dtype)
+  each = [np.atleast_1d(value) for value in values]
+  lengths = np.array([len(value) for value in each], np.int64)
+  flat: np.ndarray = np.concatenate([*each, np.zeros(1)]).astype(dtype)
+  sequence = packed.sequence_BxT
+  index = (np.cumsum(lengths) - lengths)[sequence] + np.minimum(packed.positions_BxT, lengths[sequence] - 1)
+  return np.where(sequence >= 0, flat[index], dtype(0))

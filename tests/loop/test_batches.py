@@ -132,6 +132,20 @@ def test_a_divergence_in_the_reward_is_summed_over_each_sample_before_the_advant
   assert advantage[12] == {0.0} and facts['reward'] == 0.75  # as the gates gave it
 
 
+def test_with_credit_by_turn_each_run_of_tokens_has_an_advantage_of_its_own(context):
+  def two_turns(t: Trajectory) -> Trajectory:
+    """The tool's text in the place of the policy's second token."""
+    mask = tuple(m and i != PROMPT + 1 for i, m in enumerate(t.loss_mask))
+    return dataclasses.replace(t, loss_mask=mask)
+
+  plain = changed(context, ObjectiveConfig(scale_advantage=False))
+  samples = [two_turns(t) for t in group('mixed', (1.0, 4), (0.0, 8), (0.0, 5), (1.0, 6))]
+  earned = {4: (0.0, 0.5), 8: (0.0, 0.5), 5: (0.0, 0.0), 6: (0.0, 0.0)}
+  batch, _ = batches.make(plain, [samples], earned=lambda t: earned[len(t.tokens) - PROMPT])
+  advantage = by_length(batch, 'advantage')  # first turn: reward - 0.5; second: reward - earned - 0.25
+  assert advantage == {3: {0.5, 0.25}, 7: {-0.5, -0.75}, 4: {-0.5, -0.25}, 5: {0.5, 0.75}}
+
+
 def test_nothing_to_learn_from_is_a_batch_too(context):
   batch, facts = batches.make(context, [EASY])
   assert batch.used == 0 == facts['advantage spread'] and facts['zero-variance groups'] == 1

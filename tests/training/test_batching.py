@@ -51,6 +51,17 @@ def test_a_trained_token_that_the_policy_did_not_sample_is_refused() -> None:
   assert not np.isnan(batch.behavior).any() and not batch.advantage.any()
 
 
+@pytest.mark.parametrize('layout', LAYOUTS)
+def test_an_advantage_of_each_token_stands_at_that_token(layout: str) -> None:
+  packed = LAYOUTS[layout]
+  each = [100 * i + np.arange(len(s.tokens), dtype=np.float32) for i, s in enumerate(FLAT)]
+  batch = batching.batch(packed, 2, 8, [*each[:-1], 7.0])
+  found = batch.advantage.reshape(-1, ROW)[: packed.rows]
+  for row, column in zip(*np.nonzero(packed.loss_mask_BxT)):
+    i = packed.sequence_BxT[row, column]
+    assert found[row, column] == (7.0 if i == len(FLAT) - 1 else 100 * i + packed.positions_BxT[row, column])
+
+
 def test_demonstrations_are_marked_and_are_in_no_total() -> None:
   replayed = np.arange(len(FLAT)) % 3 == 0
   weight = np.arange(1.0, len(FLAT) + 1)
