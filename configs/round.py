@@ -113,6 +113,7 @@ def _tiny_stages(c: ml_collections.ConfigDict) -> None:
   c.rounds.updates_per_batch = 1
   c.rounds.arm = 'loop'  # loop, fresh, static, sft_more, rft
   c.rounds.reward = 'gated'  # gated, binary, additive
+  c.rounds.terms = ()  # of your own: package.module:function
   c.rounds.tasks = 16
   c.rounds.group = 8
   c.rounds.temperature = 1.0

@@ -88,6 +88,7 @@ class Rounds:
   updates_per_batch: int
   arm: str
   reward: str
+  terms: tuple[str, ...]  # of the user's own beside the reward's: package.module:function
   tasks: int  # prompts of one batch
   group: int  # samples of one prompt
   temperature: float
@@ -193,6 +194,9 @@ def _check(s: Settings) -> Iterator[str]:
   yield from _one_of('stages', s.stages, STAGES)
   yield from _one_of('rounds.arm', (s.rounds.arm,), ARMS)
   yield from _one_of('rounds.reward', (s.rounds.reward,), REWARDS)
+  for term in s.rounds.terms:
+    if not re.fullmatch(r'[\w.]+:\w+', term):
+      yield f'rounds.terms: {term!r} names no function; write package.module:function'
   yield from _one_of('rounds.credit', (s.rounds.credit,), CREDIT)
   if s.rounds.credit == 'turn' and s.rounds.reward != 'gated':
     yield f'rounds.credit: turns have gated rewards only; choose reward = gated, or credit = trajectory with {s.rounds.reward}'

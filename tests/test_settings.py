@@ -146,6 +146,7 @@ def test_lists_are_as_good_as_tuples() -> None:
     ({'rounds__credit': 'token'}, "rounds.credit: 'token' is unknown; choose from trajectory, turn"),
     ({'rounds__credit': 'turn', 'rounds__reward': 'binary'}, 'rounds.credit: turns have gated rewards only; choose reward = gated'),
     ({'rounds__credit': 'turn', 'rounds__objective__name': 'gspo'}, 'rounds.credit: the one ratio of a sequence in gspo has one advantage'),
+    ({'rounds__terms': ('polite',)}, "rounds.terms: 'polite' names no function; write package.module:function"),
     ({'rounds__refills': -1}, 'rounds.refills: must not be negative'),
     ({'rounds__replay': 1.0}, 'rounds.replay: must be a share from 0 to below 1, is 1.0'),
     ({'rounds__replay': 1e-4}, 'rounds.replay: 0.0001 of rounds.tasks * rounds.group sequences is not a single one'),

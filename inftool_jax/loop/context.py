@@ -19,6 +19,8 @@ from inftool_jax.models import decoder, huggingface, published
 from inftool_jax.models.config import DecoderConfig
 from inftool_jax.parallel import mesh as meshes
 from inftool_jax.play.conversation import Limits
+from inftool_jax.rewards import terms as reward_terms
+from inftool_jax.rewards.terms import Term
 from inftool_jax.sampling.programs import SamplerConfig
 from inftool_jax.servers.simulator import Simulator
 from inftool_jax.settings import TINY, Settings
@@ -42,6 +44,7 @@ class Context:
   decoder: DecoderConfig
   mesh: Mesh | None  # of the learner; None: one device
   simulators: Mapping[str, Simulator]  # split -> server of all its tools
+  terms: Mapping[str, Term]  # of the reward, the user's own
 
   @property
   def limits(self) -> Limits:
@@ -79,10 +82,11 @@ def prepare(settings: Settings, workdir: str | pathlib.Path) -> Context:
       raise ConfigError('--config.specs.paths: too few servers to hold some out for the test; give at least two')
   simulators: dict[str, Simulator] = {name: Simulator(getattr(splits, name), name) for name in families.SPLITS if getattr(splits, name)}
   mesh = meshes.build(settings.mesh, jax.devices(), dimensions(settings, shape))
+  terms = reward_terms.load(settings.rounds.terms)
   claim(workdir, settings)
   if dumps:
     manifest.write_bytes(workdir / LIVE, manifest.readable(dumps))
-  return Context(settings, workdir, ingest, splits, tokenizer, shape, mesh, simulators)
+  return Context(settings, workdir, ingest, splits, tokenizer, shape, mesh, simulators, terms)
 
 
 def dimensions(settings: Settings, shape: DecoderConfig) -> Iterator[meshes.Dimension]:

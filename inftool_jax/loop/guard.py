@@ -58,7 +58,7 @@ class Watch:
 
   def position(self) -> dict[str, Any]:
     """Goes into the checkpoint. After too many in a row the count begins anew: started again, a run tries as often."""
-    return {'skipped': self.skipped, 'in a row': self._in_a_row % self._settings.in_a_row}
+    return {'skipped': self.skipped, 'in a row': self._in_a_row if self._in_a_row < self._settings.in_a_row else 0}
 
   def error(self, stage: str, done: int) -> TrainingError:
     return TrainingError(

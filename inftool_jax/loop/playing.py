@@ -34,7 +34,7 @@ def policy(context: Context, sampler: Sampler, server: Simulator, seed: int, tem
 
   async def one(task: Task, sample: int) -> Trajectory:
     assistant = PolicyAssistant(sampler, context.tokenizer, params, f'{task.id}/{sample}')
-    return await play(task, assistant, ScriptedUser(task), server, context.tokenizer, context.limits, sample, seed, reward)
+    return await play(task, assistant, ScriptedUser(task), server, context.tokenizer, context.limits, sample, seed, reward, context.terms)
 
   return one
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
+from types import MappingProxyType
 from typing import NoReturn, Protocol, TypeVar, runtime_checkable
 
 from inftool_jax import seeds
 from inftool_jax.chat.tokenizer import ChatTokenizer
 from inftool_jax.play.ledger import Ledger
 from inftool_jax.rewards import gates
+from inftool_jax.rewards.terms import Term, joined, values
 from inftool_jax.types import Call, Message, Outcome, Result, Session, Speaker, Task, ToolServer, Trajectory, View
 
 # Outcomes that say nothing about the policy: not scored (gates empty, reward 0), and not to be trained on.
 NOT_THE_POLICY: frozenset[Outcome] = frozenset({'user_error', 'server_error', 'verifier_error', 'timeout'})
+
+NO_TERMS: Mapping[str, Term] = MappingProxyType({})
 
 T = TypeVar('T')
 
@@ -41,7 +45,7 @@ class Closable(Protocol):
 
 async def play(
   task: Task, assistant: Speaker, user: Speaker, server: ToolServer, tokenizer: ChatTokenizer, limits: Limits, sample: int, seed: int,
-  reward_name: str = 'gated',
+  reward_name: str = 'gated', terms: Mapping[str, Term] = NO_TERMS,
 ) -> Trajectory:
   """Plays `task` once and scores it.
 
@@ -61,7 +65,7 @@ async def play(
   finally:
     if isinstance(assistant, Closable):
       assistant.close()
-  return _scored(talk, sample, outcome, note, reward_name)
+  return _scored(talk, sample, outcome, note, reward_name, terms)
 
 
 def failed(task: Task, sample: int, outcome: Outcome, note: str) -> Trajectory:
@@ -109,10 +113,12 @@ class _Conversation:
       self._hear(reply)
     raise _Ended('truncated', f'not over after {self._limits.max_turns} assistant turns')
 
-  def verdict(self) -> gates.Verdict:
+  def verdict(self, terms: Mapping[str, Term]) -> tuple[gates.Verdict, dict[str, float]]:
+    """And the values of terms of the user's own."""
     if self.session is None:
       raise RuntimeError('a conversation without a session cannot be judged')
-    return gates.score(self.task, self.messages, self.session.difference())
+    difference = self.session.difference()
+    return gates.score(self.task, self.messages, difference), values(terms, self.task, self.messages, difference)
 
   def _hear(self, message: Message) -> None:
     self.messages.append(message)
@@ -177,16 +183,19 @@ def _end(outcome: Outcome, error: Exception) -> NoReturn:
   raise _Ended(outcome, f'{type(error).__name__}: {error}') from error
 
 
-def _scored(talk: _Conversation, sample: int, outcome: Outcome, note: str, reward_name: str) -> Trajectory:
+def _scored(
+  talk: _Conversation, sample: int, outcome: Outcome, note: str, reward_name: str, extra: Mapping[str, Term]
+) -> Trajectory:
   terms: dict[str, float] = {}
   reward = 0.0
   if outcome not in NOT_THE_POLICY:
     try:
-      verdict = talk.verdict()
+      verdict, own = talk.verdict(extra)
     except Exception as e:  # noqa: BLE001  a verifier that fails on hostile calls costs this conversation, not the run
       outcome, note = 'verifier_error', f'{type(e).__name__}: {e}'
     else:
-      terms, reward = {**verdict.gates(), 'success': float(verdict.success)}, gates.reward(verdict, reward_name)
+      terms = {**verdict.gates(), 'success': float(verdict.success), **own}
+      reward = joined(gates.reward(verdict, reward_name), reward_name, own)
   ledger = talk.ledger
   turns = sum(m.role == 'assistant' for m in talk.messages)
   return Trajectory(

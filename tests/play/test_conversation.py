@@ -247,6 +247,22 @@ def test_an_unknown_reward_is_told(tokenizer):
     run(single(), ScriptedAssistant(single()), tokenizer, reward_name='generous')
 
 
+def test_terms_of_the_users_own_are_gates_and_part_of_the_reward(tokenizer):
+  def brief(task, messages, difference):
+    return 0.5 if len(messages) > 2 else 1.0
+
+  def broken(task, messages, difference):
+    return 1.5
+
+  task = single()
+  played = [
+    asyncio.run(play(task, ScriptedAssistant(task), ScriptedUser(task), OrderServer(), tokenizer, LIMITS, 0, 1, 'gated', terms))
+    for terms in ({'brief': brief}, {'broken': broken})
+  ]
+  assert (played[0].gates['brief'], played[0].reward, played[0].gates['success']) == (0.5, 0.5, 1.0)
+  assert (played[1].outcome, played[1].gates) == ('verifier_error', {}) and "'broken' is 1.5" in played[1].note
+
+
 # Seeds.
 
 class Recording:
