@@ -80,6 +80,28 @@ def test_loss_and_gradient_are_those_of_one_device(name: str) -> None:
   assert not [shape for shape in shapes if part in shape and np.prod(shape) > part * max(CHUNK, C.dim)]
 
 
+@pytest.mark.parametrize('name', ['fsdp 8', 'data 2 x tensor 2 x sequence 2'])
+def test_scores_and_an_objective_of_whole_sequences_are_those_of_one_device(name: str) -> None:
+  objective = objectives.make(ObjectiveConfig('gspo', kl='loss', kl_coefficient=0.3, correction='sequence', sequence_band=0.2))
+  results = []
+  for where in (None, build(name)):
+    config = dataclasses.replace(C, remat='projections' if where is not None and where.shape['sequence'] > 1 else 'none')
+    score = step.scorer(config, decoder.logical_axes(config), where)
+    logp = score(_on(where, KEEP, config).params, BATCH)
+    near = lambda seed: np.asarray(logp) + np.random.default_rng(seed).normal(0, 0.2, logp.shape).astype(np.float32)
+    batch = BATCH._replace(reference=near(0), behavior=near(1), old=near(2), revisited=np.bool_(True))
+    state, metrics, again = step.make(config, KEEP, objective, where)(_on(where, KEEP, config), batch, {})
+    assert metrics['skipped'] == 0 and 0 < metrics['kept'] < 1
+    results.append((np.asarray(logp), np.asarray(again), metrics, jax.tree.map(np.asarray, state.opt_state)))
+  one, many = results
+  np.testing.assert_allclose(many[0], one[0], atol=1e-4)
+  np.testing.assert_allclose(many[1], one[1], atol=1e-4)
+  for key, value in many[2].items():
+    np.testing.assert_allclose(value, one[2][key], rtol=1e-4, atol=1e-5, err_msg=key)
+  for (path, x), y in zip(jax.tree_util.tree_leaves_with_path(many[3]), jax.tree.leaves(one[3]), strict=True):
+    assert np.linalg.norm(x - y) <= 1e-4 * np.linalg.norm(y), jax.tree_util.keystr(path)
+
+
 @pytest.mark.parametrize('name', ['fsdp 4 x tensor 2', 'data 2 x tensor 2 x sequence 2'])
 def test_adapters_beside_a_base_in_int8_have_the_gradient_of_one_device(name: str, tmp_path: Path) -> None:
   mesh = build(name)
