@@ -21,6 +21,7 @@ setup(
   install_requires=[
     'absl-py',
     'array_record',
+    'etils[epath]',
     'flax>=0.12',
     'jax>=0.10',
     'jinja2',

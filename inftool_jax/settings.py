@@ -18,6 +18,7 @@ from inftool_jax.models.lora import PROJECTIONS, LoraConfig
 from inftool_jax.models.published import PUBLISHED
 from inftool_jax.parallel.mesh import REST, MeshShape
 from inftool_jax.specs import sources
+from inftool_jax.training import keeping
 from inftool_jax.training.optimizer import NAMES as OPTIMIZERS
 from inftool_jax.training.optimizer import SCHEDULES, TOKEN_RULES, OptimizerConfig
 from inftool_jax.types import KINDS
@@ -74,7 +75,9 @@ class Sft:
   micro_batches: int  # per update
   row_length: int
   masked: float  # share of conversations whose names are replaced by other words, anew in every epoch
-  checkpoint_every: int
+  checkpoint_every: int  # updates
+  checkpoint_keep: int  # newest checkpoints; when the newest is damaged, the one before is used
+  checkpoint_best: str  # 'highest METRIC' or 'lowest METRIC' of an update: that one is kept as well; empty: none
   optimizer: OptimizerConfig
 
 
@@ -91,7 +94,9 @@ class Rounds:
   clip_low: float
   clip_high: float
   row_length: int
-  checkpoint_every: int
+  checkpoint_every: int  # updates
+  checkpoint_keep: int  # newest checkpoints; when the newest is damaged, the one before is used
+  checkpoint_best: str  # 'highest METRIC' or 'lowest METRIC' of an update: that one is kept as well; empty: none
   optimizer: OptimizerConfig
 
 
@@ -192,6 +197,7 @@ def _check(s: Settings) -> Iterator[str]:
     'sampling.max_new_tokens': s.sampling.max_new_tokens, 'sampling.max_turns': s.sampling.max_turns, 'sft.rows': s.sft.rows,
     'sft.micro_batches': s.sft.micro_batches, 'sft.row_length': s.sft.row_length, 'sft.checkpoint_every': s.sft.checkpoint_every,
     'rounds.tasks': s.rounds.tasks, 'rounds.row_length': s.rounds.row_length, 'rounds.checkpoint_every': s.rounds.checkpoint_every,
+    'sft.checkpoint_keep': s.sft.checkpoint_keep, 'rounds.checkpoint_keep': s.rounds.checkpoint_keep,
     'probe.units': s.probe.units, 'probe.attempts': s.probe.attempts, 'evaluation.every': s.evaluation.every,
   }  # fmt: skip
   yield from (f'{name}: must be at least 1, is {value}' for name, value in positive.items() if value < 1)
@@ -200,6 +206,9 @@ def _check(s: Settings) -> Iterator[str]:
     ('evaluation.n', s.evaluation.n), ('specs.servers', s.specs.servers), ('synthesis.companions', s.synthesis.companions),
     *((f'synthesis.per_kind.{kind}', n) for kind, n in s.synthesis.per_kind.items()),
   ) if value < 0)  # fmt: skip
+  yield from (f"{where}.checkpoint_best: {best!r} is neither empty nor {keeping.FORM}" for where, best in (
+    ('sft', s.sft.checkpoint_best), ('rounds', s.rounds.checkpoint_best),
+  ) if best and not keeping.is_rule(best))  # fmt: skip
   yield from _lora(s.lora)
   mesh = dataclasses.asdict(s.mesh)
   for axis, n in mesh.items():

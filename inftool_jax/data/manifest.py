@@ -74,8 +74,16 @@ def sync(path: Path) -> None:
     os.close(descriptor)
 
 
+def is_remote(path: os.PathLike[str]) -> bool:
+  """Whether a path is in an object store, where a file appears whole or not at all and a rename is a copy."""
+  return '://' in os.fspath(path)
+
+
 def write_bytes(path: Path, data: bytes) -> None:
   """Replaces `path` by `data`, whole or not at all. Raises StoreError (disk full, no permission); then `path` is as before."""
+  if is_remote(path):
+    path.write_bytes(data)
+    return
   part = temporary(path)
   try:
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from inftool_jax.data import manifest
 from inftool_jax.errors import CheckpointError
 from inftool_jax.loop.context import Context
 from inftool_jax.models import decoder, lora
+from inftool_jax.settings import Rounds, Sft
 from inftool_jax.training import checkpoint, step
 from inftool_jax.types import JSON
 
@@ -37,6 +38,11 @@ def resume(folder: pathlib.Path, fresh: step.State) -> tuple[step.State, int, JS
   if restored is None:
     return jax.tree.map(jnp.copy, fresh), 0, None
   return restored.state, restored.step, restored.position
+
+
+def saver(folder: pathlib.Path, settings: Sft | Rounds) -> checkpoint.Checkpointer:
+  """Of a stage's states on the way."""
+  return checkpoint.Checkpointer(folder / CHECKPOINTS, settings.checkpoint_keep, settings.checkpoint_best)
 
 
 def commit(context: Context, stage: str, params: decoder.Params, counts: dict[str, int], inputs: dict[str, str], started: float, files=()):

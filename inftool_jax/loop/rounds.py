@@ -28,7 +28,7 @@ from inftool_jax.parallel import mesh as meshes
 from inftool_jax.play.conversation import NOT_THE_POLICY
 from inftool_jax.report.scalars import Scalars
 from inftool_jax.sampling.sampler import BatchedSampler
-from inftool_jax.training import batching, checkpoint, objectives, optimizer, step
+from inftool_jax.training import batching, objectives, optimizer, step
 from inftool_jax.types import Task, Trajectory
 
 ROWS = 1  # of a micro-batch, for each part of the mesh that has rows of its own: a row holds a whole group, so one is enough work
@@ -66,7 +66,7 @@ def _train_grpo(context: Context, stage: str, number: int, params, sampler: Batc
   progress = Progress(stage, 'steps', settings.steps, time.monotonic(), first)
   window: list[Trajectory] = []
   board = context.folder('tensorboard') / stage
-  with checkpoint.Checkpointer(folder / policy.CHECKPOINTS, keep=1) as saver, Scalars(board, first) as scalars:
+  with policy.saver(folder, settings) as saver, Scalars(board, first) as scalars:
     for n in range(first, settings.steps):
       sampler.update(lora.join(frozen, state.params), policy.version(context, number - 1, n))
       groups = rollout(context, number, n, sampler, planned)
@@ -74,6 +74,7 @@ def _train_grpo(context: Context, stage: str, number: int, params, sampler: Batc
       batch, facts = grpo_batch(context, groups)
       state, metrics = program(state, batch, frozen)
       values = {k: float(v) for k, v in metrics.items()} | facts
+      saver.check(values)
       scalars.write(n + 1, values)
       for name, value in _counted(groups, facts).items():
         counts[name] += value
@@ -81,7 +82,7 @@ def _train_grpo(context: Context, stage: str, number: int, params, sampler: Batc
       if (n + 1) % settings.checkpoint_every == 0 or n + 1 == settings.steps:
         store.write(folder / ROLLOUTS, window, f'rollouts_{n + 1:05d}')
         window = []
-        saver.save(n + 1, state, sampler.version, counts)
+        saver.save(n + 1, state, sampler.version, counts, values)
   if first < settings.steps:
     say(f'  {stage}: reward {values["reward"]:.3f}, success {values["success"]:.3f} in the last step')
   return lora.join(frozen, state.params), {'steps': settings.steps, **counts}

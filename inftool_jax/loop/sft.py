@@ -23,7 +23,7 @@ from inftool_jax.models import decoder, lora
 from inftool_jax.report.scalars import Scalars
 from inftool_jax.settings import Sft
 from inftool_jax.synthesis import masking
-from inftool_jax.training import batching, checkpoint, objectives, optimizer, step
+from inftool_jax.training import batching, objectives, optimizer, step
 from inftool_jax.types import Task, Trajectory
 
 STAGE = 'sft'
@@ -72,19 +72,20 @@ def train(
   progress = Progress(stage, 'steps', settings.steps, time.monotonic(), first)
   board = context.folder('tensorboard') / stage
   with (
-    checkpoint.Checkpointer(folder / policy.CHECKPOINTS, keep=1) as saver,
+    policy.saver(folder, settings) as saver,
     Scalars(board, first) as scalars,
     contextlib.closing(ahead(_batches(context, stage, fitting, tasks, settings, first))) as batches,
   ):
     for n, packed in zip(range(first, settings.steps), batches):
       batch = batching.batch(packed, settings.rows, settings.micro_batches)
       state, metrics = program(state, batch, frozen)
+      saver.check(metrics)
       if (n + 1) % 10 == 0 or n + 1 == settings.steps:
         values = {k: float(v) for k, v in metrics.items()}
         scalars.write(n + 1, values)
         progress.at(n + 1, f'loss {values["loss"]:.3f}', f'grad norm {values["grad_norm"]:.2f}')
       if (n + 1) % settings.checkpoint_every == 0:
-        saver.save(n + 1, state, policy_version, None)
+        saver.save(n + 1, state, policy_version, None, metrics)
   if first < settings.steps:
     say(f'  {stage}: loss {float(metrics["loss"]):.3f} after {settings.steps} steps')
   return lora.join(frozen, state.params), {'steps': settings.steps, 'trajectories': len(fitting)}
