@@ -1,0 +1,34 @@
+"""Saves a state in a process of its own, which kills itself by SIGKILL at a chosen moment.
+
+  python -m tests.training.dying FOLDER STATE.npz EVENT PART
+
+The moment is the first audit event EVENT (`open` for writing, `os.mkdir`, `os.remove`, `os.rename`, `shutil.rmtree`) with PART in its path.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import numpy as np
+
+from inftool_jax.training import checkpoint
+
+
+def _watch(event: str, part: str) -> None:
+  def hook(name: str, arguments: tuple) -> None:
+    if name != event or (name == 'open' and not arguments[2] & (os.O_WRONLY | os.O_RDWR)):
+      return
+    if any(part in os.fsdecode(a) for a in arguments if isinstance(a, (str, bytes, os.PathLike))):
+      os.kill(os.getpid(), signal.SIGKILL)
+
+  sys.addaudithook(hook)
+
+
+if __name__ == '__main__':
+  folder, state, event, part = sys.argv[1:]
+  arrays = dict(np.load(state))
+  with checkpoint.Checkpointer(folder, keep=1) as saver:
+    _watch(event, part)
+    saver.save(2, arrays, 2, {'at': 2})
