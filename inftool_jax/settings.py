@@ -243,7 +243,7 @@ def _check(s: Settings) -> Iterator[str]:
       yield f'specs.mcp: number {number} {e}'
   if s.evaluation.path and not os.path.isfile(s.evaluation.path):
     yield f'evaluation.path: {s.evaluation.path} is not a file'
-  if s.sft.checkpoint and not os.path.isdir(s.sft.checkpoint):
+  if s.sft.checkpoint and '://' not in s.sft.checkpoint and not os.path.isdir(s.sft.checkpoint):
     yield f'sft.checkpoint: {s.sft.checkpoint} is not a folder'
 
 

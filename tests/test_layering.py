@@ -38,7 +38,7 @@ SETTINGS_MAY_IMPORT = {
 WITHOUT_JAX = {'types', 'errors', 'seeds', 'specs', 'toolbox', 'servers', 'agents', 'chat', 'rewards', 'play', 'synthesis', 'report'}
 ARRAYS = {'jax', 'jaxlib', 'flax', 'optax', 'orbax'}
 ANYWHERE_JAX_RUNS = {'models', 'parallel', 'sampling', 'training'}
-THEIR_NEEDS = ARRAYS | {'numpy', 'ml_dtypes', 'safetensors', 'etils'}  # etils: Orbax's paths, on disk and in object stores
+THEIR_NEEDS = ARRAYS | {'numpy', 'ml_dtypes', 'safetensors'}
 LOADED_WHEN_USED = {'transformers', 'tokenizers', 'mcp', 'sklearn', 'matplotlib'}
 
 

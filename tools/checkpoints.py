@@ -15,10 +15,10 @@ import json
 import math
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from absl import app, flags, logging
-from etils import epath
 from rich.console import Console
 from rich.table import Table
 
@@ -36,7 +36,7 @@ BLOCK = 1 << 22  # elements whose squares are summed at once
 class Found:
   """One step folder."""
 
-  path: epath.Path
+  path: Path
   state: str  # whole, interrupted, corrupt
   body: Manifest | None
   trouble: str = ''
@@ -47,8 +47,8 @@ def main(argv: list[str]) -> None:
     raise app.UsageError('expected the folder of a run, with or without --verify, or that of one checkpoint with --show')
   if not flags.FLAGS['verbosity'].present:
     logging.set_verbosity(logging.ERROR)  # what is wrong with a checkpoint is said here
-  path = stored.place(argv[1])
   try:
+    path = stored.place(argv[1])
     if SHOW.value:
       show(path)
     elif not listed(path, VERIFY.value):
@@ -57,7 +57,7 @@ def main(argv: list[str]) -> None:
     sys.exit(str(e))
 
 
-def listed(workdir: epath.Path, verify: bool) -> bool:
+def listed(workdir: Path, verify: bool) -> bool:
   """Prints a line for each checkpoint. Returns whether none is corrupt."""
   folders = list(_folders(workdir))
   if not folders:
@@ -79,7 +79,7 @@ def listed(workdir: epath.Path, verify: bool) -> bool:
   return not troubles
 
 
-def examine(path: epath.Path, verify: bool) -> Found:
+def examine(path: Path, verify: bool) -> Found:
   """The state of one checkpoint; whether its tensors are what was saved is only known if they are read."""
   body = None
   try:
@@ -94,7 +94,7 @@ def examine(path: epath.Path, verify: bool) -> Found:
   return Found(path, 'whole', body)
 
 
-def show(path: epath.Path) -> None:
+def show(path: Path) -> None:
   """Prints what one checkpoint holds."""
   body = stored.read_manifest(path)
   if body is None:
@@ -117,7 +117,7 @@ def norm(array: np.ndarray) -> float:
   return math.sqrt(sum(float(block @ block) for block in blocks))
 
 
-def _folders(workdir: epath.Path) -> Iterator[epath.Path]:
+def _folders(workdir: Path) -> Iterator[Path]:
   """Those that hold step folders: `workdir` itself, or STAGE/checkpoints and STAGE/policy in it."""
   if not workdir.is_dir():
     raise CheckpointError(f'{workdir} is no folder')
@@ -130,7 +130,7 @@ def _folders(workdir: epath.Path) -> Iterator[epath.Path]:
         yield stage / name
 
 
-def _rule(workdir: epath.Path, folder: epath.Path) -> str:
+def _rule(workdir: Path, folder: Path) -> str:
   """By what the best of a stage is kept, as the run's config has it."""
   if folder.name != policy.CHECKPOINTS:
     return ''

@@ -6,12 +6,11 @@ import contextlib
 import dataclasses
 import itertools
 import math
-import pathlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from inftool_jax import seeds
-from inftool_jax.data import manifest, store
+from inftool_jax.data import manifest, places, store
 from inftool_jax.data.packing import Packed, concatenate, empty, take
 from inftool_jax.data.prefix import pack_groups
 from inftool_jax.errors import ConfigError
@@ -169,7 +168,7 @@ def _masked(
 
 
 def _borrowed(settings: Sft, like: decoder.Params) -> decoder.Params:
-  other = pathlib.Path(settings.checkpoint) / STAGE
+  other = places.place(settings.checkpoint) / STAGE
   if manifest.find(other) is None:
     raise ConfigError(f'--config.sft.checkpoint={settings.checkpoint}: the run there has no finished stage {STAGE!r}')
   return policy.load(other, like)

@@ -9,16 +9,17 @@ import concurrent.futures
 import dataclasses
 import logging
 import math
+import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from etils import epath
 
 from inftool_jax import types
-from inftool_jax.data import manifest
+from inftool_jax.data import manifest, places
 from inftool_jax.errors import CheckpointError, ConfigError
 from inftool_jax.training import keeping, leaves, stored
 from inftool_jax.training.stored import ARRAYS, DamagedError, Manifest
@@ -33,7 +34,7 @@ class Restored(Generic[Tree]):
   step: int
   policy_version: int
   position: types.JSON
-  path: epath.Path
+  path: Path
 
 
 class Checkpointer:
@@ -43,7 +44,7 @@ class Checkpointer:
   Use as a context manager, or call `close`: only then is the last save known to be complete.
   """
 
-  def __init__(self, folder: epath.PathLike, keep: int = 2, best: str = ''):
+  def __init__(self, folder: str | os.PathLike[str], keep: int = 2, best: str = ''):
     if keep < 1:
       raise ValueError(f'keep must be at least 1, not {keep}')
     if best and not keeping.is_rule(best):
@@ -101,7 +102,7 @@ class Checkpointer:
       self._committer.shutdown()
       self._orbax.close()
 
-  def _commit(self, path: epath.Path, body: Manifest) -> None:
+  def _commit(self, path: Path, body: Manifest) -> None:
     try:
       self._orbax.wait_until_finished()  # the parts of all processes are written
       if _is_first():
@@ -112,7 +113,7 @@ class Checkpointer:
       raise CheckpointError(_not_written(path, e)) from e
 
 
-def latest(folder: epath.PathLike) -> epath.Path | None:
+def latest(folder: str | os.PathLike[str]) -> Path | None:
   """The newest committed checkpoint, its arrays not looked at; interrupted and damaged ones are skipped with a message."""
   for path in stored.committed(stored.place(folder)):
     try:
@@ -123,7 +124,7 @@ def latest(folder: epath.PathLike) -> epath.Path | None:
   return None
 
 
-def restore(folder: epath.PathLike, like: Tree) -> Restored[Tree] | None:
+def restore(folder: str | os.PathLike[str], like: Tree) -> Restored[Tree] | None:
   """The newest checkpoint whose every leaf has its hash; None when there is none yet.
 
   `like` gives structure, shapes, dtypes and, where its leaves have them, shardings: any, whatever the checkpoint was saved from.
@@ -142,7 +143,7 @@ def restore(folder: epath.PathLike, like: Tree) -> Restored[Tree] | None:
   return None
 
 
-def load(path: epath.PathLike, like: Tree) -> Restored[Tree]:
+def load(path: str | os.PathLike[str], like: Tree) -> Restored[Tree]:
   """One checkpoint. Raises CheckpointError naming the tensor when `like` does not fit or a leaf is damaged."""
   path = stored.place(path)
   body = stored.read_manifest(path)
@@ -181,18 +182,17 @@ def _is_first() -> bool:
   return jax.process_index() == 0
 
 
-def _sync_tree(path: epath.Path) -> None:
+def _sync_tree(path: Path) -> None:
   """Forces a checkpoint to the disk before its manifest says that it is there; an object store has no such step."""
-  if manifest.is_remote(path):
+  if places.is_remote(path):
     return
-  for folder, _, files in path.walk():
-    for name in files:
-      manifest.sync(folder / name)
-    manifest.sync(folder)
+  for entry in sorted(path.rglob('*')):
+    manifest.sync(entry)
+  manifest.sync(path)
   manifest.sync(path.parent)
 
 
-def _not_written(path: epath.Path, cause: Exception) -> str:
+def _not_written(path: Path, cause: Exception) -> str:
   return (
     f'{path} cannot be saved ({type(cause).__name__}: {str(cause)[:200]}). Make room or give permission, then run the same command again.'
   )

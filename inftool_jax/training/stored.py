@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 import orbax.checkpoint as ocp
-from etils import epath
 
 from inftool_jax import types
-from inftool_jax.data import manifest
+from inftool_jax.data import manifest, places
 from inftool_jax.errors import CheckpointError, StoreError
 from inftool_jax.training import keeping, leaves
 from inftool_jax.training.leaves import Leaf
@@ -47,33 +48,33 @@ class DamagedError(CheckpointError):
   """A checkpoint whose bytes are not what was saved; an older one may do."""
 
 
-def place(folder: str | epath.PathLike) -> epath.Path:
+def place(folder: str | os.PathLike[str]) -> Path:
   """An absolute path, on disk or in an object store."""
-  path = epath.Path(folder)
-  return path if manifest.is_remote(path) else path.resolve()
+  path = places.place(folder)
+  return path if places.is_remote(path) else path.absolute()
 
 
-def step_folder(folder: epath.Path, step: int) -> epath.Path:
+def step_folder(folder: Path, step: int) -> Path:
   return folder / f'step_{step:08d}'
 
 
-def number(path: epath.Path) -> int:
+def number(path: Path) -> int:
   """The step of a step folder."""
   return int(path.name.removeprefix('step_'))
 
 
-def steps(folder: epath.Path) -> list[epath.Path]:
+def steps(folder: Path) -> list[Path]:
   """The step folders, oldest first, whatever is in them."""
   if not folder.exists():
     return []
   return sorted(path for path in folder.iterdir() if _STEP.fullmatch(path.name))
 
 
-def is_committed(path: epath.Path) -> bool:
+def is_committed(path: Path) -> bool:
   return manifest.is_whole(path / manifest.NAME)
 
 
-def committed(folder: epath.Path) -> Iterator[epath.Path]:
+def committed(folder: Path) -> Iterator[Path]:
   """Those with a whole manifest, newest first; the others are told."""
   for path in reversed(steps(folder)):
     if is_committed(path):
@@ -82,7 +83,7 @@ def committed(folder: epath.Path) -> Iterator[epath.Path]:
       _log.warning('%s was interrupted before it was complete; skipped.', path)
 
 
-def read_manifest(path: epath.Path) -> Manifest | None:
+def read_manifest(path: Path) -> Manifest | None:
   """The manifest of a step folder, None if there is no whole one. Raises DamagedError when it was changed after it was written."""
   try:
     body = manifest.read_signed(path / manifest.NAME)
@@ -96,7 +97,7 @@ def read_manifest(path: epath.Path) -> Manifest | None:
     raise CheckpointError(f'{path / manifest.NAME} is of another version of this program ({e}).') from e
 
 
-def tensors(path: epath.Path, body: Manifest) -> Iterator[tuple[str, np.ndarray]]:
+def tensors(path: Path, body: Manifest) -> Iterator[tuple[str, np.ndarray]]:
   """Name and content of one leaf after the other, each compared with its hash. Raises DamagedError naming the first that differs."""
   with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as orbax:
     for name, leaf in body.leaves.items():
@@ -109,7 +110,7 @@ def tensors(path: epath.Path, body: Manifest) -> Iterator[tuple[str, np.ndarray]
       yield name, array
 
 
-def check(path: epath.Path, saved: Mapping[str, Leaf], arrays: Mapping[str, object]) -> None:
+def check(path: Path, saved: Mapping[str, Leaf], arrays: Mapping[str, object]) -> None:
   """Raises DamagedError naming the first leaf that is not what was saved."""
   found = leaves.describe({name: arrays[name] for name in saved})
   for name, leaf in saved.items():
@@ -117,12 +118,12 @@ def check(path: epath.Path, saved: Mapping[str, Leaf], arrays: Mapping[str, obje
       raise DamagedError(f'{path}: tensor {name} does not have the content that was saved.')
 
 
-def unreadable(path: epath.Path, cause: Exception, name: str = '') -> DamagedError:
+def unreadable(path: Path, cause: Exception, name: str = '') -> DamagedError:
   where = f'{path}: tensor {name}' if name else str(path)
   return DamagedError(f'{where} cannot be read ({type(cause).__name__}: {str(cause)[:200]}).')
 
 
-def prune(folder: epath.Path, newest: int, best: str) -> None:
+def prune(folder: Path, newest: int, best: str) -> None:
   """Removes all committed checkpoints but those that `keeping` keeps, and interrupted ones older than the newest."""
   whole = {number(path): path for path in steps(folder) if is_committed(path)}
   kept = keeping.kept({step: _metrics(path) for step, path in whole.items()}, newest, best)
@@ -131,14 +132,13 @@ def prune(folder: epath.Path, newest: int, best: str) -> None:
       remove(path)
 
 
-def remove(path: epath.Path) -> None:
+def remove(path: Path) -> None:
   """A step folder goes, its manifest first, so that a crash leaves an interrupted one, not a damaged one."""
   (path / manifest.NAME).unlink(missing_ok=True)
-  if path.exists():  # in an object store a folder goes with its last file
-    path.rmtree()
+  places.remove(path)
 
 
-def _metrics(path: epath.Path) -> Mapping[str, float]:
+def _metrics(path: Path) -> Mapping[str, float]:
   """None of a checkpoint that cannot be used, so that it is not the best."""
   try:
     body = read_manifest(path)

@@ -88,6 +88,13 @@ def test_a_checkpoint_is_shown_with_shapes_and_norms(run: Path, capsys: pytest.C
   assert 'step 6, policy version 6, 3 tensors' in told and '{"conversations": 6}' in told and 'success 0.5' in told
 
 
+def test_a_run_in_an_object_store_is_listed_and_verified(bucket: Path, capsys: pytest.CaptureFixture[str]) -> None:
+  with checkpoint.Checkpointer(bucket / 'sft' / 'checkpoints') as saver:
+    saver.save(3, _state(3), 1, None)
+  assert checkpoints.listed(bucket, verify=True)
+  assert _rows(capsys.readouterr().out) == {('sft/checkpoints', '3'): 'whole'}
+
+
 def test_what_cannot_be_listed_or_shown_is_one_clear_line(run: Path, tmp_path: Path) -> None:
   for arguments, message in (
     ((tmp_path / 'none',), 'none is no folder'),

@@ -61,7 +61,7 @@ MOMENTS = {  # event, part of its path -> the step that training goes on from
   'before anything is written': ('os.mkdir', 'step_00000002', 1),
   'among the arrays': ('open', 'arrays', 1),
   'when the arrays are there': ('open', 'manifest.json.tmp', 1),
-  'when the manifest is written and not in its place': ('os.rename', 'manifest.json', 1),
+  'in the rename of the manifest, which is a copy': ('os.rename', 'manifest.json', 1),
   'before the old one goes': ('os.remove', 'step_00000001', 2),
   'when the old one is no checkpoint any more': ('shutil.rmtree', 'step_00000001', 2),
 }
