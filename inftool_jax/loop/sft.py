@@ -62,7 +62,7 @@ def train(
   transform = optimizer.make(settings.optimizer, settings.steps)
   program = step.make(context.decoder, transform, objectives.sft, context.mesh)
   frozen, trained = lora.split(params)
-  state, first, _ = policy.resume(folder, step.init(trained, transform, step.places(context.decoder, transform, context.mesh)))
+  state, first, position = policy.resume(folder, step.init(trained, transform, step.places(context.decoder, transform, context.mesh)))
   fitting = [t for t in trajectories if len(t.tokens) <= settings.row_length]
   if len(fitting) < len(trajectories):
     say(f'  {stage}: {len(trajectories) - len(fitting)} trajectories are longer than --config.sft.row_length and are left out')
@@ -73,9 +73,9 @@ def train(
   with (
     policy.saver(folder, settings) as saver,
     Scalars(board, first) as scalars,
-    contextlib.closing(ahead(_batches(context, stage, fitting, tasks, settings, first))) as batches,
+    contextlib.closing(ahead(_batches(context, stage, fitting, tasks, settings, Position(**(position or {}))))) as batches,
   ):
-    for n, packed in zip(range(first, settings.steps), batches):
+    for n, (packed, position) in zip(range(first, settings.steps), batches):
       batch = batching.batch(packed, settings.rows, settings.micro_batches)
       state, metrics = program(state, batch, frozen)
       saver.check(metrics)
@@ -84,40 +84,53 @@ def train(
         scalars.write(n + 1, values)
         progress.at(n + 1, f'loss {values["loss"]:.3f}', f'grad norm {values["grad_norm"]:.2f}')
       if (n + 1) % settings.checkpoint_every == 0:
-        saver.save(n + 1, state, policy_version, None, metrics)
+        saver.save(n + 1, state, policy_version, dataclasses.asdict(position), metrics)
   if first < settings.steps:
     say(f'  {stage}: loss {float(metrics["loss"]):.3f} after {settings.steps} steps')
   return lora.join(frozen, state.params), {'steps': settings.steps, 'trajectories': len(fitting)}
 
 
+@dataclasses.dataclass(frozen=True)
+class Position:
+  """The row that the next update begins with."""
+
+  window: int = 0  # of all epochs
+  row: int = 0  # in this window's shuffled order
+
+
 def _batches(
-  context: Context, stage: str, trajectories: Sequence[Trajectory], tasks: Sequence[Task], settings: Sft, first: int
-) -> Iterator[Packed]:
-  """The rows of each update from number `first` on: endless epochs, each with an order and masked words of its own.
+  context: Context, stage: str, trajectories: Sequence[Trajectory], tasks: Sequence[Task], settings: Sft, first: Position
+) -> Iterator[tuple[Packed, Position]]:
+  """The rows of each update from `first` on, and where the next one begins: endless epochs, each with an order and masked words of its own.
 
   Conversations that offer the same tools stand behind one copy of them (`data.prefix`). Rows of `WINDOW` such groups are shuffled,
   so that an update does not see one group alone; what does not fill an update goes into the next.
   """
   rows = settings.rows * settings.micro_batches
   waiting = empty(0, settings.row_length)
-  position = 0
-  for shown, seed in _windows(context, stage, trajectories, {task.id: task for task in tasks}, settings):
+  places: list[Position] = []  # of the rows in `waiting`
+  windows = _windows(context, stage, trajectories, {task.id: task for task in tasks}, settings, first.window)
+  for number, (shown, seed) in enumerate(windows, first.window):
     packed = pack_groups(shown, settings.row_length)
     order = seeds.rng(seed, 'rows').sample(range(packed.rows), packed.rows)
-    waiting = concatenate(waiting, take(packed, order))
+    begin = first.row if number == first.window else 0
+    waiting = concatenate(waiting, take(packed, order[begin:]))
+    places += [Position(number, row) for row in range(begin, packed.rows)]
     while waiting.rows >= rows:
-      if position >= first:
-        yield take(waiting, slice(rows))
-      waiting = take(waiting, slice(rows, None))
-      position += 1
+      batch, waiting, places = take(waiting, slice(rows)), take(waiting, slice(rows, None)), places[rows:]
+      yield batch, places[0] if places else Position(number + 1)
 
 
 def _windows(
-  context: Context, stage: str, trajectories: Sequence[Trajectory], by_id: Mapping[str, Task], settings: Sft
+  context: Context, stage: str, trajectories: Sequence[Trajectory], by_id: Mapping[str, Task], settings: Sft, first: int
 ) -> Iterator[tuple[list[Sequence[Trajectory]], int]]:
-  """Groups of conversations that offer the same tools, `WINDOW` at a time, some of them masked; and a seed of this window."""
+  """Groups of conversations that offer the same tools, `WINDOW` at a time, some of them masked; and a seed of this window.
+
+  From window `first` on, of all epochs; what comes before is drawn, but neither masked nor packed.
+  """
   blocks = _by_tools(trajectories, by_id)
   vocabulary = masking.vocabulary(context.splits.train)
+  numbers = itertools.count()
   for epoch in itertools.count():
     rng = seeds.rng(context.settings.seed, stage, 'epoch', epoch)
     shuffled = (rng.sample(block, len(block)) for block in blocks)
@@ -128,7 +141,8 @@ def _windows(
     for start in range(0, len(groups), WINDOW):
       chosen = groups[start : start + WINDOW]
       masked = [chance.random() < settings.masked for _ in chosen]
-      yield [_masked(context, g, by_id, vocabulary, seed, settings) if m else g for g, m in zip(chosen, masked)], seed + start
+      if next(numbers) >= first:
+        yield [_masked(context, g, by_id, vocabulary, seed, settings) if m else g for g, m in zip(chosen, masked)], seed + start
 
 
 def _by_tools(trajectories: Sequence[Trajectory], by_id: Mapping[str, Task]) -> list[list[Trajectory]]:
