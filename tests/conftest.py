@@ -14,12 +14,12 @@ _numbers = itertools.count()
 
 
 @pytest.fixture
-def store() -> object_store.ObjectStore:
+def objects() -> object_store.ObjectStore:
   pytest.importorskip('gcsfs', reason='the extra gs is not installed')
   return object_store.shared()
 
 
 @pytest.fixture
-def bucket(store: object_store.ObjectStore) -> Path:
+def bucket(objects: object_store.ObjectStore) -> Path:
   """An empty folder in a bucket of its own."""
   return places.place(f'gs://bucket-{next(_numbers)}/run')

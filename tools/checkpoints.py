@@ -48,7 +48,7 @@ def main(argv: list[str]) -> None:
   if not flags.FLAGS['verbosity'].present:
     logging.set_verbosity(logging.ERROR)  # what is wrong with a checkpoint is said here
   try:
-    path = stored.place(argv[1])
+    path = stored.absolute(argv[1])
     if SHOW.value:
       show(path)
     elif not listed(path, VERIFY.value):

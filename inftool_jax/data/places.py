@@ -15,9 +15,6 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import fsspec
-from etils import epath
-
 from inftool_jax.errors import StoreError
 
 
@@ -29,6 +26,9 @@ def place(path: str | os.PathLike[str]) -> Path:
     raise StoreError(f'{path}: folders and gs:// are known, no other stores')
   if not any(map(importlib.util.find_spec, ('gcsfs', 'tensorflow'))):
     raise StoreError(f"{path}: to use gs://, pip install 'inftool_jax[gs]'")
+  import fsspec  # both are slow to load, and rarely needed
+  from etils import epath
+
   # TensorStore writes there, too, unseen by a cache of listings.
   fsspec.config.conf.setdefault('gcs', {}).setdefault('use_listings_cache', False)
   return epath.Path(path)  # type: ignore[return-value]

@@ -117,7 +117,7 @@ def write(folder: Path, records: Iterable[object], name: str, shard_size: int = 
   """Writes dataclasses (of one class) or dicts as the dataset `name`, in place of an earlier one of that name.
 
   All bytes are on the disk before the first rename. Raises StoreError when there is no room or no permission, and then
-  an earlier dataset is as it was; ValueError for a bad name, shard size or mixed records.
+  an earlier dataset is as it was (in an object store it may be gone); ValueError for a bad name, shard size or mixed records.
   """
   if not re.fullmatch(r'[a-z][a-z0-9_]*', name) or shard_size < 1:
     raise ValueError(f'dataset name {name!r} must be lower-case words, shard size {shard_size} at least 1')

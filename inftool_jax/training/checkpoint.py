@@ -40,7 +40,8 @@ class Restored(Generic[Tree]):
 class Checkpointer:
   """Saves states under `folder` in the background, one at a time; keeps the `keep` newest, and the best if `best` says by what.
 
-  `best` is `highest METRIC` or `lowest METRIC`. Every process of a run has one, and they call its methods together.
+  `best` is `highest METRIC` or `lowest METRIC`. Every process of a run has one, sees
+  the same folder, and calls its methods with the others.
   Use as a context manager, or call `close`: only then is the last save known to be complete.
   """
 
@@ -49,7 +50,7 @@ class Checkpointer:
       raise ValueError(f'keep must be at least 1, not {keep}')
     if best and not keeping.is_rule(best):
       raise ValueError(f'best must be {keeping.FORM}, not {best!r}')
-    self._folder = stored.place(folder)
+    self._folder = stored.absolute(folder)
     self._keep, self._best = keep, best
     # Written where it stays: a rename would be neither needed, as our manifest commits, nor atomic everywhere.
     self._orbax = ocp.StandardCheckpointer(temporary_path_class=ocp.path.atomicity.CommitFileTemporaryPath)
@@ -115,7 +116,7 @@ class Checkpointer:
 
 def latest(folder: str | os.PathLike[str]) -> Path | None:
   """The newest committed checkpoint, its arrays not looked at; interrupted and damaged ones are skipped with a message."""
-  for path in stored.committed(stored.place(folder)):
+  for path in stored.committed(stored.absolute(folder)):
     try:
       stored.read_manifest(path)
       return path
@@ -132,7 +133,7 @@ def restore(folder: str | os.PathLike[str], like: Tree) -> Restored[Tree] | None
   checkpoints are damaged.
   """
   damaged = []
-  for path in stored.committed(stored.place(folder)):
+  for path in stored.committed(stored.absolute(folder)):
     try:
       return load(path, like)
     except DamagedError as e:
@@ -145,7 +146,7 @@ def restore(folder: str | os.PathLike[str], like: Tree) -> Restored[Tree] | None
 
 def load(path: str | os.PathLike[str], like: Tree) -> Restored[Tree]:
   """One checkpoint. Raises CheckpointError naming the tensor when `like` does not fit or a leaf is damaged."""
-  path = stored.place(path)
+  path = stored.absolute(path)
   body = stored.read_manifest(path)
   if body is None:
     raise CheckpointError(f'{path} is no complete checkpoint: it has no {manifest.NAME}.')

@@ -54,7 +54,7 @@ def unflatten(arrays: Mapping[str, Any], like: Tree) -> Tree:
 def describe(arrays: Mapping[str, Any]) -> dict[str, Leaf]:
   """Shape, dtype and hash of each array, a few arrays at a time, wherever they lie.
 
-  Every process of a run must call this with the same arrays: those that are divided over processes are gathered, one by one.
+  Every process of a run must call this with the same arrays: those that are divided over processes are gathered on each, one by one.
   """
   with concurrent.futures.ThreadPoolExecutor(AT_ONCE, 'hash') as pool:
     found = {name: pool.submit(_leaf, array) for name, array in arrays.items() if not _on_several_processes(array)}
@@ -70,7 +70,7 @@ def difference(saved: Mapping[str, Leaf], wanted: Mapping[str, Any]) -> str:
     here = str(Leaf('', tuple(wanted[name].shape), np.dtype(wanted[name].dtype).name)) if name in wanted else 'not expected'
     if there != here:
       told.append(f'tensor {name} is {there} there and {here} here')
-  return told[0] + (f'; so are {len(told) - 1} more' if len(told) > 1 else '') if told else ''
+  return '; '.join([told[0], *([f'{len(told) - 1} more differ'] if told[1:] else [])]) if told else ''
 
 
 def _name(path: tuple[Any, ...]) -> str:

@@ -48,7 +48,7 @@ class DamagedError(CheckpointError):
   """A checkpoint whose bytes are not what was saved; an older one may do."""
 
 
-def place(folder: str | os.PathLike[str]) -> Path:
+def absolute(folder: str | os.PathLike[str]) -> Path:
   """An absolute path, on disk or in an object store."""
   path = places.place(folder)
   return path if places.is_remote(path) else path.absolute()

@@ -70,21 +70,21 @@ def test_a_manifest_that_was_cut_off_is_none(folder: Path) -> None:
   assert not manifest.is_whole(folder / manifest.NAME) and manifest.read_signed(folder / manifest.NAME) is None
 
 
-def test_what_says_that_the_others_are_there_is_uploaded_last_and_removed_first(store: ObjectStore, bucket: Path) -> None:
+def test_what_says_that_the_others_are_there_is_uploaded_last_and_removed_first(objects: ObjectStore, bucket: Path) -> None:
   for n in range(2):
     with places.staged(bucket, 'config.json') as local:
       assert not places.is_remote(local)
       for name in ('z.bin', 'config.json', 'a/b.bin'):
         (local / name).parent.mkdir(exist_ok=True)
         (local / name).write_text(f'{name} {n}')
-    assert _uploads(store, bucket) == ['a/b.bin', 'z.bin', 'config.json']
-  store.before_put = lambda name: not name.endswith('z.bin')
+    assert _uploads(objects, bucket) == ['a/b.bin', 'z.bin', 'config.json']
+  objects.before_put = lambda name: not name.endswith('z.bin')
   try:
     with pytest.raises(OSError, match='cut off|Forbidden'), places.staged(bucket, 'config.json') as local:
       for name in ('a.bin', 'z.bin', 'config.json'):
         (local / name).write_text(name)
   finally:
-    store.before_put = lambda name: True
+    objects.before_put = lambda name: True
   assert not (bucket / 'config.json').exists()
 
 

@@ -15,10 +15,10 @@ from tests.support.object_store import ObjectStore
 
 
 @pytest.mark.slow
-def test_a_killed_run_in_an_object_store_ends_like_one_on_disk(store: ObjectStore, bucket: Path, finished_run: Path) -> None:
+def test_a_killed_run_in_an_object_store_ends_like_one_on_disk(objects: ObjectStore, bucket: Path, finished_run: Path) -> None:
   process = subprocess.Popen(command(bucket, *SHORT), env=environment(), cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL)
   deadline = time.monotonic() + 600
-  while not any(name.endswith('round_1/checkpoints/step_00000001/manifest.json') for _, name in list(store.objects)):
+  while not any(name.endswith('round_1/checkpoints/step_00000001/manifest.json') for _, name in list(objects.objects)):
     assert process.poll() is None and time.monotonic() < deadline
     time.sleep(0.02)
   process.send_signal(signal.SIGKILL)

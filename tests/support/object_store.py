@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import email.parser
 import functools
 import hashlib
 import json
@@ -129,25 +128,14 @@ class _Handler(BaseHTTPRequestHandler):
     body = self._body()
     bucket = parts[parts.index('b') + 1] if 'b' in parts else ''
     kind = query.get('uploadType')
-    if parts[0] == 'batch':
-      return self._batch(body)
     if kind == 'media':
       return self._stored(bucket, query['name'], body, query)
-    if kind == 'multipart':
-      head = b'Content-Type: ' + self.headers['Content-Type'].encode() + b'\r\n\r\n'
-      about, content = email.parser.BytesParser().parsebytes(head + body).get_payload()
-      return self._stored(bucket, json.loads(about.get_payload())['name'], content.get_payload(decode=True), query)
     if kind == 'resumable':
       self.server.uploads[key := str(len(self.server.uploads))] = (bucket, query.get('name') or json.loads(body)['name'], b'')
       place = f'http://127.0.0.1:{self.server.server_port}/upload/resumed?upload_id={key}'
       return self._answer(200, {}, {'Location': place})
     if 'upload_id' in query:
       return self._resumed(query['upload_id'], body)
-    if 'rewriteTo' in parts:
-      at = parts.index('rewriteTo')
-      source = (bucket, '/'.join(parts[parts.index('o') + 1 : at]))
-      target = (parts[at + 2], '/'.join(parts[at + 4 :]))
-      return self._answer(200, {'done': True, 'resource': self.server.put(*target, self.server.objects[source][0])})
     self._answer(501, {'error': {'code': 501, 'message': self.path}})
 
   def _resumed(self, key: str, part: bytes) -> None:
@@ -176,18 +164,6 @@ class _Handler(BaseHTTPRequestHandler):
     if not self._allowed(bucket, name, query):
       return self._answer(412, {'error': {'code': 412, 'message': 'conditionNotMet'}})
     self._answer(200, self.server.put(bucket, name, data))
-
-  def _batch(self, body: bytes) -> None:
-    head = b'Content-Type: ' + self.headers['Content-Type'].encode() + b'\r\n\r\n'
-    answers = []
-    for part in email.parser.BytesParser().parsebytes(head + body).get_payload():
-      _, path, _ = part.get_payload().split('\n')[0].split(' ')
-      at = path.split('?')[0].strip('/').split('/')
-      key = (urllib.parse.unquote(at[at.index('b') + 1]), urllib.parse.unquote('/'.join(at[at.index('o') + 1 :])))
-      found = self.server.objects.pop(key, None)
-      status = 'HTTP/1.1 204 No Content' if found else 'HTTP/1.1 404 Not Found'
-      answers.append(f'--answer\r\nContent-Type: application/http\r\nContent-ID: <response-{part["Content-ID"]}>\r\n\r\n{status}\r\n\r\n')
-    self._answer(200, (''.join(answers) + '--answer--').encode(), {'Content-Type': 'multipart/mixed; boundary=answer'})
 
 
 @functools.cache

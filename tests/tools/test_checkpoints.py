@@ -74,13 +74,13 @@ def test_verify_reads_every_tensor_and_names_the_one_that_differs(run: Path) -> 
   states = _rows(done.stdout)
   assert {step for (_, step), state in states.items() if state.startswith('corrupt')} == {'3'}
   assert 'step_00000003: tensor ' in done.stdout
-  stored.remove(stored.place(run / 'round_1' / 'checkpoints' / 'step_00000003'))
+  stored.remove(stored.absolute(run / 'round_1' / 'checkpoints' / 'step_00000003'))
   whole = _run(run, '--verify')
   assert whole.returncode == 0 and 'the content of every tensor is what was saved' in whole.stdout
 
 
 def test_a_checkpoint_is_shown_with_shapes_and_norms(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-  checkpoints.show(stored.place(run / 'round_1' / 'checkpoints' / 'step_00000006'))
+  checkpoints.show(stored.absolute(run / 'round_1' / 'checkpoints' / 'step_00000006'))
   told = capsys.readouterr().out
   cells = {name: rest for name, *rest in _cells(told)}
   assert cells['norm'] == ['5', 'bfloat16', f'{np.sqrt(20):.6g}'] and cells['step'] == ['-', 'int32', '6']

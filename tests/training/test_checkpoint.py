@@ -151,7 +151,7 @@ def _save_with(folder: Path, best: str, scores: dict[int, float], keep: int = 2)
   with checkpoint.Checkpointer(folder, keep, best) as saver:
     for step, success in scores.items():
       saver.save(step, {'x': jnp.ones(3)}, 0, None, {'success': success, 'loss': -success})
-  return [stored.number(path) for path in stored.steps(stored.place(folder))]
+  return [stored.number(path) for path in stored.steps(stored.absolute(folder))]
 
 
 def test_the_best_is_kept_beside_the_newest_until_a_better_one_comes(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_a_changed_manifest_is_a_damaged_checkpoint(tmp_path: Path) -> None:
   ('change', 'message'),
   [
     (lambda s: s | {'extra': jnp.zeros(1)}, r'another model or optimizer: tensor extra is missing there and float32\[1\] here\.'),
-    (lambda s: {k: v for k, v in s.items() if k != 'params'}, r'norm is bfloat16\[64\] there and not expected here; so are 1 more'),
+    (lambda s: {k: v for k, v in s.items() if k != 'params'}, r'norm is bfloat16\[64\] there and not expected here; 1 more differ'),
     (lambda s: _state(0, width=32), r'norm is bfloat16\[64\] there and bfloat16\[32\] here'),
     (lambda s: s | {'step': 0.5}, r'step is int64\[\] there and float64\[\] here\.'),
   ],
