@@ -108,17 +108,17 @@ def _batches(
   """
   rows = settings.rows * settings.micro_batches
   waiting = empty(0, settings.row_length)
-  places: list[Position] = []  # of the rows in `waiting`
+  origins: list[Position] = []  # of the rows in `waiting`
   windows = _windows(context, stage, trajectories, {task.id: task for task in tasks}, settings, first.window)
   for number, (shown, seed) in enumerate(windows, first.window):
     packed = pack_groups(shown, settings.row_length)
     order = seeds.rng(seed, 'rows').sample(range(packed.rows), packed.rows)
     begin = first.row if number == first.window else 0
     waiting = concatenate(waiting, take(packed, order[begin:]))
-    places += [Position(number, row) for row in range(begin, packed.rows)]
+    origins += [Position(number, row) for row in range(begin, packed.rows)]
     while waiting.rows >= rows:
-      batch, waiting, places = take(waiting, slice(rows)), take(waiting, slice(rows, None)), places[rows:]
-      yield batch, places[0] if places else Position(number + 1)
+      batch, waiting, origins = take(waiting, slice(rows)), take(waiting, slice(rows, None)), origins[rows:]
+      yield batch, origins[0] if origins else Position(number + 1)
 
 
 def _windows(

@@ -40,9 +40,8 @@ class Restored(Generic[Tree]):
 class Checkpointer:
   """Saves states under `folder` in the background, one at a time; keeps the `keep` newest, and the best if `best` says by what.
 
-  `best` is `highest METRIC` or `lowest METRIC`. Every process of a run has one, sees
-  the same folder, and calls its methods with the others.
-  Use as a context manager, or call `close`: only then is the last save known to be complete.
+  `best` is `highest METRIC` or `lowest METRIC`. Every process of a run has one, sees the same folder, and calls
+  its methods together with the others. Use as a context manager, or call `close`: only then is the last save known to be complete.
   """
 
   def __init__(self, folder: str | os.PathLike[str], keep: int = 2, best: str = ''):
@@ -66,7 +65,7 @@ class Checkpointer:
   def check(self, metrics: Iterable[str]) -> None:
     """Raises ConfigError when the best is to be kept by a metric that is none of these."""
     if self._best and keeping.metric(self._best) not in metrics:
-      raise ConfigError(f'checkpoint_best is {self._best!r}, but the metrics of an update are {", ".join(sorted(metrics))}')
+      raise ConfigError(f'--config: checkpoint_best is {self._best!r}, but the metrics of an update are {", ".join(sorted(metrics))}')
 
   def save(self, step: int, state: Any, policy_version: int, position: types.JSON, metrics: Mapping[str, float] | None = None) -> None:
     """Starts saving `state`: a pytree of arrays and numbers, whole or divided over the devices of one process or of several.
@@ -109,7 +108,7 @@ class Checkpointer:
       if _is_first():
         _sync_tree(path)
         manifest.write_bytes(path / manifest.NAME, manifest.signed(types.to_json(body)))
-        stored.prune(self._folder, self._keep, self._best)
+        stored.prune(self._folder, body.step, self._keep, self._best)
     except Exception as e:  # raised again in `wait`, with the path
       raise CheckpointError(_not_written(path, e)) from e
 

@@ -123,12 +123,15 @@ def unreadable(path: Path, cause: Exception, name: str = '') -> DamagedError:
   return DamagedError(f'{where} cannot be read ({type(cause).__name__}: {str(cause)[:200]}).')
 
 
-def prune(folder: Path, newest: int, best: str) -> None:
-  """Removes all committed checkpoints but those that `keeping` keeps, and interrupted ones older than the newest."""
-  whole = {number(path): path for path in steps(folder) if is_committed(path)}
-  kept = keeping.kept({step: _metrics(path) for step, path in whole.items()}, newest, best)
+def prune(folder: Path, step: int, newest: int, best: str) -> None:
+  """Removes all but what `keeping` keeps of the committed checkpoints up to `step`, the one just saved.
+
+  What is beyond it is damaged or was interrupted, as the run came by here again; it must not count among the newest.
+  """
+  whole = {number(path): _metrics(path) for path in steps(folder) if number(path) <= step and is_committed(path)}
+  kept = keeping.kept(whole, newest, best)
   for path in steps(folder):
-    if number(path) not in kept and number(path) <= max(whole):
+    if number(path) not in kept:
       remove(path)
 
 

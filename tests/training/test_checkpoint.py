@@ -146,6 +146,14 @@ def test_the_newest_are_kept_and_older_leftovers_go(tmp_path: Path) -> None:
   assert sorted(p.name for p in tmp_path.iterdir()) == ['step_00000003', 'step_00000010']
 
 
+def test_a_damaged_checkpoint_does_not_push_out_those_that_a_run_saves_on_its_way_back_to_it(tmp_path: Path) -> None:
+  _save(tmp_path, 1, 6)
+  _flip(_largest(tmp_path / 'step_00000006'))
+  _save(tmp_path, 2, keep=1)
+  restored = checkpoint.restore(tmp_path, _state(0))
+  assert restored is not None and restored.step == 2
+
+
 def _save_with(folder: Path, best: str, scores: dict[int, float], keep: int = 2) -> list[int]:
   """Saves a checkpoint with each score and returns the steps that are left."""
   with checkpoint.Checkpointer(folder, keep, best) as saver:
