@@ -14,13 +14,11 @@ import dataclasses
 import json
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from absl import app, flags, logging
-from rich.console import Console
-from rich.table import Table
 
 from inftool_jax.errors import CheckpointError, InftoolError
 from inftool_jax.loop import policy
@@ -62,19 +60,18 @@ def listed(workdir: Path, verify: bool) -> bool:
   folders = list(_folders(workdir))
   if not folders:
     raise CheckpointError(f'{workdir} has no checkpoints: it is no folder of a run, or no stage has saved one yet')
-  table = Table('checkpoints of', 'step', 'policy version', 'MB', 'state', 'metrics')
-  troubles = []
+  rows, troubles = [('checkpoints of', 'step', 'policy version', 'MB', 'state', 'metrics')], []
   for folder in folders:
     found = [examine(path, verify) for path in stored.steps(folder)]
     rule = _rule(workdir, folder)
     best = keeping.best_step({stored.number(f.path): f.body.metrics for f in found if f.body}, rule)
     for f in found:
       step, body = stored.number(f.path), f.body
-      version, size = (str(body.policy_version), f'{body.size / 1e6:,.1f}') if body else ('', '')
+      version, size = (str(body.policy_version), f'{body.size / 1e6:,.1f}') if body else ('-', '-')
       state = f'{f.state}, best ({rule})' if body and step == best else f.state
-      table.add_row(str(folder.relative_to(workdir)), str(step), version, size, state, _metrics(body))
+      rows.append((str(folder.relative_to(workdir)), str(step), version, size, state, _metrics(body)))
       troubles += [f.trouble] if f.trouble else []
-  Console().print(table)
+  _print(rows)
   print('\n'.join(troubles or ['the content of every tensor is what was saved' if verify else 'tensors not read; --verify reads them']))
   return not troubles
 
@@ -101,13 +98,13 @@ def show(path: Path) -> None:
     inside = stored.steps(path)
     hint = f'; name one of {", ".join(p.name for p in inside)} in it' if inside else ''
     raise CheckpointError(f'{path} is no complete checkpoint{hint}')
-  table = Table('tensor', 'shape', 'dtype', 'norm')
+  rows = [('tensor', 'shape', 'dtype', 'norm')]
   for name, array in stored.tensors(path, body):
-    table.add_row(name, ' x '.join(map(str, array.shape)) or '-', array.dtype.name, f'{norm(array):.6g}')
-  Console().print(table)
+    rows.append((name, ' x '.join(map(str, array.shape)) or '-', array.dtype.name, f'{norm(array):.6g}'))
+  _print(rows)
   print(f'step {body.step}, policy version {body.policy_version}, {len(body.leaves)} tensors, {body.size / 1e6:,.1f} MB')
   print(f'position: {json.dumps(body.position)}')
-  print(f'metrics: {_metrics(body) or "none"}')
+  print(f'metrics: {_metrics(body)}')
 
 
 def norm(array: np.ndarray) -> float:
@@ -144,7 +141,14 @@ def _rule(workdir: Path, folder: Path) -> str:
 def _metrics(body: Manifest | None) -> str:
   """The few that a line has room for."""
   wanted = ('reward', 'success', 'loss', 'grad_norm')
-  return ', '.join(f'{name} {body.metrics[name]:.4g}' for name in wanted if name in body.metrics) if body else ''
+  return ', '.join(f'{name} {body.metrics[name]:.4g}' for name in wanted if body and name in body.metrics) or '-'
+
+
+def _print(rows: Sequence[Sequence[str]]) -> None:
+  """In columns as wide as they must be: names of tensors are long, and none may be cut off."""
+  widths = [max(map(len, column)) for column in zip(*rows)]
+  for row in rows:
+    print('  '.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
 
 
 if __name__ == '__main__':

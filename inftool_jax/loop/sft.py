@@ -41,11 +41,12 @@ def run(context: Context, params: decoder.Params, inputs: dict[str, str]) -> tup
   settings = context.settings.sft
   if settings.checkpoint:
     params = _borrowed(settings, params)
-    return params, policy.commit(context, STAGE, params, {'steps': 0}, inputs, started)
+    return params, policy.commit(context, STAGE, params, policy.version(context, 0), {'steps': 0}, inputs, started)
   trajectories = list(store.read(context.folder('synthesise'), Trajectory, 'accepted'))
   tasks = list(store.read(context.folder('synthesise'), Task, 'tasks'))
-  params, counts = train(context, STAGE, params, trajectories, tasks, settings, policy.version(context, 0))
-  return params, policy.commit(context, STAGE, params, counts, inputs, started)
+  version = policy.version(context, 0)
+  params, counts = train(context, STAGE, params, trajectories, tasks, settings, version)
+  return params, policy.commit(context, STAGE, params, version, counts, inputs, started)
 
 
 def train(
