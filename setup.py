@@ -21,6 +21,8 @@ setup(
   install_requires=[
     'absl-py',
     'array_record',
+    'etils[epath]',
+    'fsspec',
     'flax>=0.12',
     'jax>=0.10',
     'jinja2',
@@ -44,7 +46,8 @@ setup(
     'transformers>=5',
   ],
   extras_require={
-    'test': ['hypothesis', 'mypy', 'pytest', 'ruff', 'types-PyYAML'],
+    'test': ['gcsfs', 'hypothesis', 'mypy', 'pytest', 'ruff', 'types-PyYAML'],
+    'gs': ['gcsfs'],  # run folders in an object store, --workdir=gs://...
     'embed': ['sentence-transformers'],  # tools.ingest --tree --embedder=MODEL
     'tpu': ['jax[tpu]'],  # also what tools.aot compiles with, on hosts without TPU
     'parity': ['peft>=0.21', 'torch==2.13.0'],  # tests against transformers' own models and PEFT's adapters

@@ -105,6 +105,8 @@ def _tiny_stages(c: ml_collections.ConfigDict) -> None:
   c.sft.row_length = 1024  # longer trajectories are left out and counted
   c.sft.masked = 0.8  # share of conversations told with other names, anew in every epoch
   c.sft.checkpoint_every = 50
+  c.sft.checkpoint_keep = 2  # newest ones
+  c.sft.checkpoint_best = ''  # as in 'lowest loss': the best is kept as well
   c.sft.optimizer = _optimizer('muon', 4e-3, 2e-3, 0.08, warmup=10, schedule='linear')
 
   c.rounds = ml_collections.ConfigDict()
@@ -125,6 +127,8 @@ def _tiny_stages(c: ml_collections.ConfigDict) -> None:
   c.rounds.overlong_buffer = 0  # tokens before that, over which it gets lower
   c.rounds.row_length = 1536
   c.rounds.checkpoint_every = 3
+  c.rounds.checkpoint_keep = 2
+  c.rounds.checkpoint_best = ''  # as in 'highest success'
   c.rounds.optimizer = _optimizer('muon', 1e-3, 5e-4, 0.03)
 
   # An update is skipped if its gradient is not finite or its norm above so many times clip_norm; so many in a row end the run.

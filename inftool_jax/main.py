@@ -13,7 +13,9 @@ from ml_collections import config_flags
 from inftool_jax.errors import InftoolError
 
 _CONFIG = config_flags.DEFINE_config_file('config', None, 'Config file, with :PRESET after it if not the default.', lock_config=True)
-_WORKDIR = flags.DEFINE_string('workdir', 'runs/default', 'Run folder. Started again with the same folder, a run goes on where it stopped.')
+_WORKDIR = flags.DEFINE_string(
+  'workdir', 'runs/default', 'Run folder, on disk or gs://bucket/run. Started again with it, a run goes on where it stopped.'
+)
 flags.mark_flag_as_required('config')
 
 

@@ -18,7 +18,7 @@ from inftool_jax.models.lora import PROJECTIONS, LoraConfig
 from inftool_jax.models.published import PUBLISHED
 from inftool_jax.parallel.mesh import REST, MeshShape
 from inftool_jax.specs import sources
-from inftool_jax.training import objectives
+from inftool_jax.training import keeping, objectives
 from inftool_jax.training.objectives import ObjectiveConfig
 from inftool_jax.training.optimizer import MOMENTS, SCHEDULES, TOKEN_RULES, OptimizerConfig
 from inftool_jax.training.optimizer import NAMES as OPTIMIZERS
@@ -77,7 +77,9 @@ class Sft:
   micro_batches: int  # per update
   row_length: int
   masked: float  # share of conversations whose names are replaced by other words, anew in every epoch
-  checkpoint_every: int
+  checkpoint_every: int  # updates
+  checkpoint_keep: int  # newest checkpoints; when the newest is damaged, the one before is used
+  checkpoint_best: str  # 'highest METRIC' or 'lowest METRIC' of an update: that one is kept as well; empty: none
   optimizer: OptimizerConfig
 
 
@@ -99,7 +101,9 @@ class Rounds:
   overlong_limit: int  # tokens of the policy in a conversation, from which on it pays 1; 0: none
   overlong_buffer: int  # tokens before that, over which what it pays grows from 0
   row_length: int
-  checkpoint_every: int
+  checkpoint_every: int  # updates
+  checkpoint_keep: int  # newest checkpoints; when the newest is damaged, the one before is used
+  checkpoint_best: str  # 'highest METRIC' or 'lowest METRIC' of an update: that one is kept as well; empty: none
   optimizer: OptimizerConfig
 
 
@@ -219,6 +223,7 @@ def _check(s: Settings) -> Iterator[str]:
     'sft.micro_batches': s.sft.micro_batches, 'sft.row_length': s.sft.row_length, 'sft.checkpoint_every': s.sft.checkpoint_every,
     'rounds.tasks': s.rounds.tasks, 'rounds.row_length': s.rounds.row_length, 'rounds.checkpoint_every': s.rounds.checkpoint_every,
     'rounds.updates_per_batch': s.rounds.updates_per_batch, 'guard.in_a_row': s.guard.in_a_row,
+    'sft.checkpoint_keep': s.sft.checkpoint_keep, 'rounds.checkpoint_keep': s.rounds.checkpoint_keep,
     'probe.units': s.probe.units, 'probe.attempts': s.probe.attempts, 'evaluation.every': s.evaluation.every,
   }  # fmt: skip
   yield from (f'{name}: must be at least 1, is {value}' for name, value in positive.items() if value < 1)
@@ -237,6 +242,9 @@ def _check(s: Settings) -> Iterator[str]:
   if s.guard.multiple != 0 and not s.guard.multiple >= 1:
     yield f'guard.multiple: must be at least 1, or 0 for none, is {s.guard.multiple}'
   yield from _objective(s)
+  yield from (f"{where}.checkpoint_best: {best!r} is neither empty nor {keeping.FORM}" for where, best in (
+    ('sft', s.sft.checkpoint_best), ('rounds', s.rounds.checkpoint_best),
+  ) if best and not keeping.is_rule(best))  # fmt: skip
   yield from _lora(s.lora)
   mesh = dataclasses.asdict(s.mesh)
   for axis, n in mesh.items():
@@ -271,7 +279,7 @@ def _check(s: Settings) -> Iterator[str]:
       yield f'specs.mcp: number {number} {e}'
   if s.evaluation.path and not os.path.isfile(s.evaluation.path):
     yield f'evaluation.path: {s.evaluation.path} is not a file'
-  if s.sft.checkpoint and not os.path.isdir(s.sft.checkpoint):
+  if s.sft.checkpoint and '://' not in s.sft.checkpoint and not os.path.isdir(s.sft.checkpoint):
     yield f'sft.checkpoint: {s.sft.checkpoint} is not a folder'
 
 

@@ -29,10 +29,10 @@ LAYERS = (  # top to bottom; a room imports from itself and from layers below it
   {'types', 'errors', 'seeds'},
 )
 DEPTH = {room: depth for depth, rooms in enumerate(LAYERS) for room in rooms}
-SETTINGS = 'settings'  # stands aside: anyone may read it, it knows options of optimizer, decoder and mesh, the vocabulary, servers' names
+SETTINGS = 'settings'  # stands aside: anyone may read it, it knows options of training, decoder and mesh, the vocabulary, servers' names
 SETTINGS_MAY_IMPORT = {
-  'types', 'errors', 'specs.sources', 'training.objectives', 'training.optimizer', 'models.config', 'models.lora', 'models.published',
-  'parallel.mesh',
+  'types', 'errors', 'specs.sources', 'training.keeping', 'training.objectives', 'training.optimizer', 'models.config', 'models.lora',
+  'models.published', 'parallel.mesh',
 }  # fmt: skip
 
 WITHOUT_JAX = {'types', 'errors', 'seeds', 'specs', 'toolbox', 'servers', 'agents', 'chat', 'rewards', 'play', 'synthesis', 'report'}

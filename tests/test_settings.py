@@ -154,6 +154,8 @@ def test_lists_are_as_good_as_tuples() -> None:
     ({'guard__multiple': 0.5}, 'guard.multiple: must be at least 1, or 0 for none, is 0.5'),
     ({'guard__in_a_row': 0}, 'guard.in_a_row: must be at least 1, is 0'),
     ({'sampling__slots': 0}, 'sampling.slots: must be at least 1, is 0'),
+    ({'sft__checkpoint_keep': 0}, 'sft.checkpoint_keep: must be at least 1, is 0'),
+    ({'rounds__checkpoint_best': 'success'}, "rounds.checkpoint_best: 'success' is neither empty nor 'highest METRIC' or 'lowest METRIC'"),
     ({'sft__steps': -1}, 'sft.steps: must not be negative'),
     ({'rounds__group': 1}, 'rounds.group: 1 samples of a prompt have no one to be compared with; use at least 2'),
     ({'rounds__temperature': 0.0}, 'rounds.temperature: 0.0 would make all samples of a group alike'),

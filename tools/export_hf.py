@@ -16,6 +16,7 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
+from inftool_jax.data import places
 from inftool_jax.errors import InftoolError
 from inftool_jax.loop import exporting
 from inftool_jax.models import huggingface
@@ -38,7 +39,7 @@ def main(argv: list[str]) -> None:
   if not flags.FLAGS['verbosity'].present:
     logging.set_verbosity(logging.WARNING)  # the checkpoint library tells every step of its own at INFO
   try:
-    print(f'{_write(Path(OUT.value))} in {OUT.value}')
+    print(f'{_write(places.place(OUT.value))} in {OUT.value}')
   except InftoolError as e:
     sys.exit(str(e))
 
@@ -50,8 +51,8 @@ def _write(out: Path) -> str:
     exporting.write_merged(Path(MODEL.value), Path(ADAPTER.value), out, DTYPE.value, limit)
     return f'{MODEL.value} with the adapters of {ADAPTER.value} is'
   if ONLY_ADAPTER.value:
-    return f'the adapters of stage {exporting.write_adapter(Path(WORKDIR.value), STAGE.value, out)} are'
-  return f'the policy of stage {exporting.write_stage(Path(WORKDIR.value), STAGE.value, out, DTYPE.value, limit)} is'
+    return f'the adapters of stage {exporting.write_adapter(places.place(WORKDIR.value), STAGE.value, out)} are'
+  return f'the policy of stage {exporting.write_stage(places.place(WORKDIR.value), STAGE.value, out, DTYPE.value, limit)} is'
 
 
 if __name__ == '__main__':

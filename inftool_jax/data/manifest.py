@@ -1,7 +1,8 @@
 """Whole files and the manifests that make a stage count as done.
 
 A file is written beside its place, synced and renamed, so that a reader sees the old bytes or the new ones and never a
-part. A stage's folder is done when its `manifest.json`, written last, is complete; it holds the hash of every file.
+part; in an object store (`data.places`) an upload is that already. Where a rename is a copy, a part of a signed file is
+told by its missing end. A stage's folder is done when its `manifest.json`, written last, is complete; it holds the hash of every file.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import dataclasses
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from inftool_jax import types
+from inftool_jax.data import places
 from inftool_jax.errors import StoreError
 
 NAME = 'manifest.json'
@@ -47,11 +48,11 @@ def sha256_file(path: Path) -> str:
   """Content hash of a file. Raises StoreError when it cannot be read."""
   digest = hashlib.sha256()
   try:
-    with open(path, 'rb') as f:
+    with path.open('rb') as f:
       while chunk := f.read(_CHUNK_BYTES):
         digest.update(chunk)
   except OSError as e:
-    raise StoreError(f'{path} cannot be read ({e.strerror}). Delete the folder {path.parent} to have it made again.') from e
+    raise StoreError(f'{path} cannot be read ({e.strerror or e}). Delete the folder {path.parent} to have it made again.') from e
   return digest.hexdigest()
 
 
@@ -76,6 +77,11 @@ def sync(path: Path) -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
   """Replaces `path` by `data`, whole or not at all. Raises StoreError (disk full, no permission); then `path` is as before."""
+  if places.is_remote(path):
+    try:
+      return places.upload(path, data)
+    except OSError as e:
+      raise unwritable(path, e) from e
   part = temporary(path)
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -134,7 +140,7 @@ def _whole(path: Path) -> dict[str, types.JSON] | None:
   except FileNotFoundError:
     return None
   except OSError as e:
-    raise StoreError(f'{path} cannot be read ({e.strerror}). Give permission or choose another workdir.') from e
+    raise StoreError(f'{path} cannot be read ({e.strerror or e}). Give permission or choose another workdir.') from e
   except ValueError:  # cut off or not UTF-8
     return None
   return body if isinstance(body, dict) and 'checksum' in body else None
@@ -150,13 +156,9 @@ def begin(folder: Path, keep: Iterable[str] = ()) -> None:
   kept = frozenset(keep)
   try:
     folder.mkdir(parents=True, exist_ok=True)
-    for entry in sorted(folder.iterdir()):
-      if entry.name in kept:
-        continue
-      if entry.is_dir() and not entry.is_symlink():
-        shutil.rmtree(entry)
-      else:
-        entry.unlink()
+    for entry in sorted(folder.iterdir()) if folder.exists() else ():  # an object store has no empty folders
+      if entry.name not in kept:
+        places.remove(entry)
   except OSError as e:
     raise unwritable(folder, e) from e
 
@@ -165,8 +167,8 @@ def commit(
   folder: Path, stage: str, files: Iterable[Path], counts: Mapping[str, int], inputs: Mapping[str, str], wall_seconds: float
 ) -> StageManifest:
   """Hashes `files` (all inside `folder`) and writes the manifest, which makes the stage count as done."""
-  relative = sorted(Path(f).relative_to(folder).as_posix() for f in files)
-  entries = {name: FileEntry(sha256_file(folder / name), (folder / name).stat().st_size) for name in relative}
+  relative = sorted(f.relative_to(folder).as_posix() for f in files)
+  entries = {name: FileEntry(sha256_file(folder / name), places.size(folder / name)) for name in relative}
   manifest = StageManifest(stage, entries, dict(counts), dict(inputs), wall_seconds)
   write_bytes(folder / NAME, signed(types.to_json(manifest)))
   return manifest
@@ -190,7 +192,7 @@ def verify(folder: Path, manifest: StageManifest) -> None:
     path = folder / name
     if not path.is_file():
       raise StoreError(f'{path} is missing, but {folder / NAME} lists it. Delete the folder {folder} to have it made again.')
-    if path.stat().st_size != entry.size or sha256_file(path) != entry.sha256:
+    if places.size(path) != entry.size or sha256_file(path) != entry.sha256:
       raise StoreError(f'{path} does not have the content that was written. Delete the folder {folder} to have it made again.')
 
 

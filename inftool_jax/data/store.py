@@ -15,6 +15,7 @@ import json
 import math
 import os
 import re
+import tempfile
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import TypeVar, overload
 from array_record.python import array_record_module
 
 from inftool_jax import types
-from inftool_jax.data import manifest
+from inftool_jax.data import manifest, places
 from inftool_jax.errors import StoreError
 
 R = TypeVar('R')
@@ -116,11 +117,18 @@ def write(folder: Path, records: Iterable[object], name: str, shard_size: int = 
   """Writes dataclasses (of one class) or dicts as the dataset `name`, in place of an earlier one of that name.
 
   All bytes are on the disk before the first rename. Raises StoreError when there is no room or no permission, and then
-  an earlier dataset is as it was; ValueError for a bad name, shard size or mixed records.
+  an earlier dataset is as it was (in an object store it may be gone); ValueError for a bad name, shard size or mixed records.
   """
   if not re.fullmatch(r'[a-z][a-z0-9_]*', name) or shard_size < 1:
     raise ValueError(f'dataset name {name!r} must be lower-case words, shard size {shard_size} at least 1')
-  folder = Path(folder)
+  try:
+    with places.staged(places.place(folder), f'{name}{_INDEX}') as local:
+      return _write(local, records, name, shard_size)
+  except OSError as e:
+    raise manifest.unwritable(places.place(folder) / f'{name}{_INDEX}', e) from e
+
+
+def _write(folder: Path, records: Iterable[object], name: str, shard_size: int) -> Dataset:
   parts: list[tuple[Path, int]] = []
   index = folder / f'{name}{_INDEX}'
   try:
@@ -134,8 +142,6 @@ def write(folder: Path, records: Iterable[object], name: str, shard_size: int = 
       raise ValueError(f'dataset {name!r} mixes {sorted(k.__name__ for k in kinds)}')
     record = next(iter(kinds)).__name__ if kinds else ''
     return _publish(folder, name, record, parts)
-  except OSError as e:
-    raise manifest.unwritable(index, e) from e
   finally:
     for part in (*(p for p, _ in parts), manifest.temporary(index)):
       part.unlink(missing_ok=True)
@@ -183,7 +189,7 @@ def _publish(folder: Path, name: str, record: str, parts: Sequence[tuple[Path, i
 
 def find(folder: Path, name: str = '') -> Dataset:
   """The index of the dataset `name`, or of the only one in `folder`. Raises StoreError when there is none."""
-  folder = Path(folder)
+  folder = places.place(folder)
   if not name:
     names = sorted(p.name.removesuffix(_INDEX) for p in folder.glob(f'*{_INDEX}'))
     if len(names) != 1:
@@ -200,8 +206,10 @@ class Records(Sequence[R]):
   """The records of a dataset in order, decoded when they are asked for. Not for use by several threads."""
 
   def __init__(self, folder: Path, dataset: Dataset, cls: type[R]):
+    """Raises StoreError naming the shard that is missing or damaged."""
     self.dataset = dataset
-    self._folder = folder
+    self._temporary = tempfile.TemporaryDirectory() if places.is_remote(folder) else None  # as long as the records are read
+    self._folder = _verified(folder, dataset, Path(self._temporary.name) if self._temporary else folder)
     self._cls = cls
     self._ends = tuple(itertools.accumulate(s.records for s in dataset.shards))
     self._readers: dict[int, array_record_module.ArrayRecordReader] = {}
@@ -251,22 +259,23 @@ def read(folder: Path, cls: type[R], name: str = '') -> Records[R]:
 
   Raises StoreError naming the file that is missing or damaged, or when the records are of another class.
   """
-  folder = Path(folder)
-  dataset = _verified(folder, name)
+  folder = places.place(folder)
+  dataset = find(folder, name)
   if dataset.record not in ('', cls.__name__):
     raise StoreError(f'{folder / dataset.name}{_INDEX} lists {dataset.record} records, not {cls.__name__}.')
   return Records(folder, dataset, cls)
 
 
-def _verified(folder: Path, name: str) -> Dataset:
-  dataset = find(folder, name)
+def _verified(folder: Path, dataset: Dataset, into: Path) -> Path:
+  """The folder in which every shard is on disk as it was written."""
   for shard in dataset.shards:
     path = folder / shard.file
     if not path.is_file():
       raise StoreError(f'{path} is missing. Delete the folder {folder} to have it made again.')
-    if manifest.sha256_file(path) != shard.sha256:
+    local = places.fetched(folder, [shard.file], into)
+    if manifest.sha256_file(local / shard.file) != shard.sha256:
       raise StoreError(f'{path} does not have the content that was written. Delete the folder {folder} to have it made again.')
-  return dataset
+  return into
 
 
 def export_jsonl(folder: Path, path: Path, name: str = '') -> int:
@@ -274,17 +283,17 @@ def export_jsonl(folder: Path, path: Path, name: str = '') -> int:
 
   Raises StoreError when the dataset is damaged, or `path` cannot be written and then is as before.
   """
-  folder, path = Path(folder), Path(path)
-  dataset = _verified(folder, name)
+  folder, path = places.place(folder), Path(path)
+  records = Records(folder, find(folder, name), dict)
   part = manifest.temporary(path)
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(part, 'wb') as f:
-      f.writelines(data + b'\n' for data in Records(folder, dataset, dict).encoded())
+      f.writelines(data + b'\n' for data in records.encoded())
     manifest.sync(part)
     os.replace(part, path)
     manifest.sync(path.parent)
   except OSError as e:
     part.unlink(missing_ok=True)
     raise manifest.unwritable(path, e) from e
-  return dataset.records
+  return len(records)

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 
 from inftool_jax import seeds, specs, types
 from inftool_jax.chat.tokenizer import ChatTokenizer
-from inftool_jax.data import manifest
+from inftool_jax.data import manifest, places
 from inftool_jax.errors import ConfigError
 from inftool_jax.models import config as decoder_config
 from inftool_jax.models import decoder, huggingface, published
@@ -66,7 +66,7 @@ def prepare(settings: Settings, workdir: str | pathlib.Path) -> Context:
   Raises:
     InftoolError: of any kind, before anything is computed or overwritten.
   """
-  workdir = pathlib.Path(workdir)
+  folder = places.place(workdir)
   home = model_folder(settings)
   shape = decoder_shape(settings)
   tokenizer = ChatTokenizer.load(home)
@@ -74,7 +74,7 @@ def prepare(settings: Settings, workdir: str | pathlib.Path) -> Context:
     raise ConfigError(f'{home}: the tokenizer has {tokenizer.vocab_size} tokens, the model only {shape.vocab} embeddings')
   if settings.sampling.context > shape.context:
     raise ConfigError(f'--config.sampling.context={settings.sampling.context}: {home} was made for {shape.context} tokens at most')
-  dumps = _live(settings, workdir)
+  dumps = _live(settings, folder)
   ingest = specs.load(settings.specs.paths or [specs.bundled_path()], dumps)
   splits = specs.split(_offerable(ingest.tools, settings), settings.seed, ingest.splits)
   for name in ('train', 'test'):
@@ -83,10 +83,10 @@ def prepare(settings: Settings, workdir: str | pathlib.Path) -> Context:
   simulators: dict[str, Simulator] = {name: Simulator(getattr(splits, name), name) for name in families.SPLITS if getattr(splits, name)}
   mesh = meshes.build(settings.mesh, jax.devices(), dimensions(settings, shape))
   terms = reward_terms.load(settings.rounds.terms)
-  claim(workdir, settings)
+  claim(folder, settings)
   if dumps:
-    manifest.write_bytes(workdir / LIVE, manifest.readable(dumps))
-  return Context(settings, workdir, ingest, splits, tokenizer, shape, mesh, simulators, terms)
+    manifest.write_bytes(folder / LIVE, manifest.readable(dumps))
+  return Context(settings, folder, ingest, splits, tokenizer, shape, mesh, simulators, terms)
 
 
 def dimensions(settings: Settings, shape: DecoderConfig) -> Iterator[meshes.Dimension]:

@@ -7,7 +7,7 @@ import pathlib
 
 from inftool_jax import settings as run_settings
 from inftool_jax.chat.tokenizer import ChatTokenizer
-from inftool_jax.data import manifest
+from inftool_jax.data import manifest, places
 from inftool_jax.errors import CheckpointError, ConfigError, StoreError
 from inftool_jax.loop import context as contexts
 from inftool_jax.loop import policy
@@ -37,22 +37,36 @@ def write(
   Raises:
     CheckpointError: the folder is `home` itself, or cannot be written.
   """
-  if folder.resolve() == home.resolve():
+  if not places.is_remote(folder) and folder.resolve() == home.resolve():
     raise CheckpointError(f'{folder} is the folder that the policy was started from; write to another one')
   try:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / 'config.json').unlink(missing_ok=True)
-    for name in COMPANIONS:
-      if (home / name).exists():
-        manifest.write_bytes(folder / name, (home / name).read_bytes())
-      else:
-        (folder / name).unlink(missing_ok=True)  # another model's
-    if not (home / 'generation_config.json').exists():
-      ends = {'eos_token_id': list(tokenizer.stop_ids), 'pad_token_id': tokenizer.pad_id}
-      manifest.write_bytes(folder / 'generation_config.json', manifest.readable(ends))
+    with places.staged(folder, 'config.json') as local:
+      _write_companions(local, tokenizer, home)
+      huggingface.save(local, params, shape, eos=tokenizer.end_of_turn, pad=tokenizer.pad_id, dtype=dtype, shard_bytes=shard_bytes)
   except (OSError, StoreError) as e:
     raise CheckpointError(f'{folder} cannot be written: {e}') from e
-  huggingface.save(folder, params, shape, eos=tokenizer.end_of_turn, pad=tokenizer.pad_id, dtype=dtype, shard_bytes=shard_bytes)
+
+
+def _write_companions(folder: pathlib.Path, tokenizer: ChatTokenizer, home: pathlib.Path) -> None:
+  folder.mkdir(parents=True, exist_ok=True)
+  (folder / 'config.json').unlink(missing_ok=True)
+  for name in COMPANIONS:
+    if (home / name).exists():
+      manifest.write_bytes(folder / name, (home / name).read_bytes())
+    else:
+      (folder / name).unlink(missing_ok=True)  # another model's
+  if not (home / 'generation_config.json').exists():
+    ends = {'eos_token_id': list(tokenizer.stop_ids), 'pad_token_id': tokenizer.pad_id}
+    manifest.write_bytes(folder / 'generation_config.json', manifest.readable(ends))
+
+
+def write_adapters(folder: pathlib.Path, params: decoder.Params, shape: DecoderConfig, home: pathlib.Path) -> None:
+  """Writes the adapters among `params` as PEFT has them. Raises CheckpointError when they cannot be written."""
+  try:
+    with places.staged(folder, peft.CONFIG) as local:
+      peft.save(local, params, shape, str(home))
+  except OSError as e:
+    raise CheckpointError(f'{folder} cannot be written: {e}') from e
 
 
 def write_stage(workdir: pathlib.Path, stage: str, folder: pathlib.Path, dtype: str, shard_bytes: int) -> str:
@@ -74,7 +88,7 @@ def write_adapter(workdir: pathlib.Path, stage: str, folder: pathlib.Path) -> st
   if not settings.lora.rank:
     raise ConfigError(f'{workdir} is a run without adapters (--config.lora.rank=0): all of its policy is trained')
   stage, params, shape = _policy(workdir, settings, stage)
-  peft.save(folder, params, shape, str(contexts.model_folder(settings)))
+  write_adapters(folder, params, shape, contexts.model_folder(settings))
   return stage
 
 

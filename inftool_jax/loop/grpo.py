@@ -17,7 +17,7 @@ from inftool_jax.models import decoder, lora
 from inftool_jax.report.scalars import Scalars
 from inftool_jax.rewards import turns
 from inftool_jax.sampling.sampler import BatchedSampler
-from inftool_jax.training import checkpoint, objectives, optimizer, step
+from inftool_jax.training import objectives, optimizer, step
 from inftool_jax.types import Task, Trajectory
 
 ROLLOUTS = 'rollouts'
@@ -46,7 +46,7 @@ def train(
   progress = Progress(stage, 'steps', settings.steps, time.monotonic(), first)
   window: list[Trajectory] = []
   board = context.folder('tensorboard') / stage
-  with checkpoint.Checkpointer(folder / policy.CHECKPOINTS, keep=1) as saver, Scalars(board, first * every) as scalars:
+  with policy.saver(folder, settings) as saver, Scalars(board, first * every) as scalars:
     for n in range(first, settings.steps):
       current = lora.join(frozen, state.params)
       sampler.update(current, policy.version(context, number - 1, n))
@@ -56,6 +56,7 @@ def train(
       for k in range(every):
         state, metrics, logp = program(state, batch, frozen)
         values = {name: float(v) for name, v in metrics.items()} | facts
+        saver.check(values)
         scalars.write(n * every + k + 1, values)
         watch.saw(n * every + k + 1, batch, metrics)
         failing = watch.settle()
@@ -68,7 +69,7 @@ def train(
       if (n + 1) % settings.checkpoint_every == 0 or n + 1 == settings.steps or failing:
         store.write(folder / ROLLOUTS, window, f'rollouts_{n + 1:05d}')
         window = []
-        saver.save(n + 1, state, sampler.version, {'counts': dict(counts), 'guard': watch.position()})
+        saver.save(n + 1, state, sampler.version, {'counts': dict(counts), 'guard': watch.position()}, values)
       if failing:
         raise watch.error(stage, n + 1)
   if first < settings.steps:

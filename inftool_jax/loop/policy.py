@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import time
+from collections.abc import Iterable
 from typing import TypeVar
 
 import jax
@@ -13,6 +14,7 @@ from inftool_jax.data import manifest
 from inftool_jax.errors import CheckpointError
 from inftool_jax.loop.context import Context
 from inftool_jax.models import decoder, lora
+from inftool_jax.settings import Rounds, Sft
 from inftool_jax.training import checkpoint, step
 from inftool_jax.types import JSON
 
@@ -39,12 +41,26 @@ def resume(folder: pathlib.Path, fresh: step.State) -> tuple[step.State, int, JS
   return restored.state, restored.step, restored.position
 
 
-def commit(context: Context, stage: str, params: decoder.Params, counts: dict[str, int], inputs: dict[str, str], started: float, files=()):
+def saver(folder: pathlib.Path, settings: Sft | Rounds) -> checkpoint.Checkpointer:
+  """Of a stage's states on the way."""
+  return checkpoint.Checkpointer(folder / CHECKPOINTS, settings.checkpoint_keep, settings.checkpoint_best)
+
+
+def commit(
+  context: Context,
+  stage: str,
+  params: decoder.Params,
+  policy_version: int,
+  counts: dict[str, int],
+  inputs: dict[str, str],
+  started: float,
+  files: Iterable[pathlib.Path] = (),
+) -> manifest.StageManifest:
   """Saves what is trained of the parameters and finishes the stage; the manifest's inputs chain stages together by content."""
   folder = context.folder(stage)
   _, trained = lora.split(params)
   with checkpoint.Checkpointer(folder / FINAL, keep=1) as saver:
-    saver.save(0, trained, 0, None)
+    saver.save(0, trained, policy_version, None)
   facts = folder / 'policy.json'
   manifest.write_bytes(facts, manifest.readable({'params_hash': checkpoint.params_hash(trained), 'parameters': context.decoder.parameters}))
   return manifest.commit(folder, stage, [facts, *files], counts, inputs, time.monotonic() - started)

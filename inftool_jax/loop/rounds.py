@@ -42,7 +42,7 @@ def run(
     *store.write(folder, planned, 'tasks').files(folder),
     *(f for f in sorted((folder / ROLLOUTS).glob('*')) if f.is_file() and not f.name.startswith('.')),
   ]
-  return params, policy.commit(context, stage, params, counts, inputs, started, files)
+  return params, policy.commit(context, stage, params, policy.version(context, number), counts, inputs, started, files)
 
 
 def _train_on_gold(context: Context, stage: str, number: int, params, sampler: BatchedSampler, planned: Sequence[Task]):

@@ -17,7 +17,7 @@ from inftool_jax.loop import context as contexts
 from inftool_jax.loop import evaluating, exporting, policy, rounds, sft, summary, synthesise
 from inftool_jax.loop.context import Context
 from inftool_jax.loop.log import say
-from inftool_jax.models import decoder, lora, peft
+from inftool_jax.models import decoder, lora
 from inftool_jax.parallel import mesh as meshes
 from inftool_jax.report import tables
 from inftool_jax.sampling.sampler import BatchedSampler
@@ -140,7 +140,7 @@ class _Runner:
     home = contexts.model_folder(context.settings)
     exporting.write(context.workdir / FINAL_MODEL, self._params, context.decoder, context.tokenizer, home)
     if context.decoder.lora:
-      peft.save(context.workdir / FINAL_ADAPTER, self._params, context.decoder, str(home))
+      exporting.write_adapters(context.workdir / FINAL_ADAPTER, self._params, context.decoder, home)
 
 
 def _introduce(context: Context) -> None:

@@ -21,7 +21,7 @@ _SNIPPET = 110  # characters of the user's first message in a trajectory's headl
 
 def write(workdir: Path, report: Report) -> Path:
   """Replaces `report.html` in `workdir`. Raises StoreError when it cannot be written; the old page is then as it was."""
-  path = Path(workdir) / NAME
+  path = workdir / NAME
   manifest.write_bytes(path, render(report).encode('utf-8', 'replace'))  # a model may write a lone surrogate
   return path
 

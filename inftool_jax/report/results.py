@@ -21,7 +21,7 @@ NAME = 'results.json'
 
 def write(workdir: Path, results: Results) -> Path:
   """Replaces `results.json` whole. Raises StoreError when it cannot be written; the old one is then as it was."""
-  path = Path(workdir) / NAME
+  path = workdir / NAME
   stages = {
     s.name: {
       'success': types.to_json(s.kinds), 'apart': types.to_json(s.apart), 'failed': dict(s.failed), 'counts': dict(s.counts),
@@ -35,7 +35,7 @@ def write(workdir: Path, results: Results) -> Path:
 
 def read(workdir: Path) -> Results:
   """The inverse of `write`. Raises StoreError when the file is missing or is not of this form."""
-  path = Path(workdir) / NAME
+  path = workdir / NAME
   try:
     body = json.loads(path.read_text())
     return Results(body['evaluation_hash'], tuple(_stage(name, stage) for name, stage in body['stages'].items()))

@@ -1,21 +1,16 @@
-"""Checkpoints: Orbax writes the arrays, we hash every leaf and commit by a manifest that is written last.
+"""Checkpoints: Orbax writes the arrays, we hash every leaf and commit by a manifest that is written last (`training.stored`).
 
-    FOLDER/step_00000012/arrays/          Orbax, one array per leaf of the state
-    FOLDER/step_00000012/manifest.json    hash, shape and dtype of each leaf; policy version; position of the loop
-
-A step folder without its manifest was interrupted and is passed over. Orbax restores a flipped bit silently; a leaf
-whose bytes do not have their hash is not restored here, the checkpoint before is.
+Orbax restores a flipped bit silently; a leaf whose bytes do not have their hash is not restored here, the checkpoint before is.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-import hashlib
 import logging
-import re
-import shutil
-from collections.abc import Iterator, Mapping
+import math
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
@@ -24,29 +19,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from inftool_jax import types
-from inftool_jax.data import manifest
-from inftool_jax.errors import CheckpointError, StoreError
+from inftool_jax.data import manifest, places
+from inftool_jax.errors import CheckpointError, ConfigError
+from inftool_jax.training import keeping, leaves, stored
+from inftool_jax.training.stored import ARRAYS, DamagedError, Manifest
 
 Tree = TypeVar('Tree')
-
-_STEP = re.compile(r'step_(\d{8})')
-_ARRAYS = 'arrays'
 _log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class Leaf:
-  sha256: str  # of dtype, shape and bytes in row-major order
-  shape: tuple[int, ...]
-  dtype: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Manifest:
-  step: int
-  policy_version: int
-  position: types.JSON  # where the loop goes on: any JSON value
-  leaves: Mapping[str, Leaf]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,17 +38,21 @@ class Restored(Generic[Tree]):
 
 
 class Checkpointer:
-  """Saves states under `folder` in the background, one at a time, and keeps the `keep` newest.
+  """Saves states under `folder` in the background, one at a time; keeps the `keep` newest, and the best if `best` says by what.
 
-  Use as a context manager, or call `close`: only then is the last save known to be complete.
+  `best` is `highest METRIC` or `lowest METRIC`. Every process of a run has one, sees the same folder, and calls
+  its methods together with the others. Use as a context manager, or call `close`: only then is the last save known to be complete.
   """
 
-  def __init__(self, folder: Path, keep: int = 2):
+  def __init__(self, folder: str | os.PathLike[str], keep: int = 2, best: str = ''):
     if keep < 1:
       raise ValueError(f'keep must be at least 1, not {keep}')
-    self._folder = Path(folder).absolute()
-    self._keep = keep
-    self._orbax = ocp.StandardCheckpointer()
+    if best and not keeping.is_rule(best):
+      raise ValueError(f'best must be {keeping.FORM}, not {best!r}')
+    self._folder = stored.absolute(folder)
+    self._keep, self._best = keep, best
+    # Written where it stays: a rename would be neither needed, as our manifest commits, nor atomic everywhere.
+    self._orbax = ocp.StandardCheckpointer(temporary_path_class=ocp.path.atomicity.CommitFileTemporaryPath)
     self._committer = concurrent.futures.ThreadPoolExecutor(1, 'checkpoint')
     self._pending: concurrent.futures.Future[None] | None = None
 
@@ -79,23 +62,30 @@ class Checkpointer:
   def __exit__(self, *_: object) -> None:
     self.close()
 
-  def save(self, step: int, state: Any, policy_version: int, position: types.JSON) -> None:
-    """Starts saving `state` (a pytree of arrays and numbers, all on this process's devices, whole or divided over them).
+  def check(self, metrics: Iterable[str]) -> None:
+    """Raises ConfigError when the best is to be kept by a metric that is none of these."""
+    if self._best and keeping.metric(self._best) not in metrics:
+      raise ConfigError(f'--config: checkpoint_best is {self._best!r}, but the metrics of an update are {", ".join(sorted(metrics))}')
 
-    Returns once the arrays are copied, so that the caller may donate them. A checkpoint of this step is replaced: it is
+  def save(self, step: int, state: Any, policy_version: int, position: types.JSON, metrics: Mapping[str, float] | None = None) -> None:
+    """Starts saving `state`: a pytree of arrays and numbers, whole or divided over the devices of one process or of several.
+
+    Returns once the arrays are copied and hashed, so that the caller may donate them. A checkpoint of this step is replaced: it is
     there when it was found damaged and the run came by again. Raises CheckpointError when the save before failed.
     """
     self.wait()
-    path = self._folder / f'step_{step:08d}'
-    arrays = _flatten(state)
-    leaves = {name: _leaf(name, array) for name, array in arrays.items()}
+    path = stored.step_folder(self._folder, step)
+    arrays = leaves.flatten(state)
+    finite = {name: float(value) for name, value in (metrics or {}).items() if math.isfinite(value)}
     try:
-      path.mkdir(parents=True, exist_ok=True)
-      (path / manifest.NAME).unlink(missing_ok=True)
-      self._orbax.save(path / _ARRAYS, arrays, force=True)
+      body = Manifest(step, policy_version, position, leaves.describe(arrays), finite)
+      if _is_first():
+        stored.remove(path)
+        path.mkdir(parents=True, exist_ok=True)
+      self._orbax.save(path / ARRAYS, arrays)
     except Exception as e:  # Orbax and TensorStore raise many types; all of them mean that nothing was saved
       raise CheckpointError(_not_written(path, e)) from e
-    self._pending = self._committer.submit(self._commit, path, Manifest(step, policy_version, position, leaves))
+    self._pending = self._committer.submit(self._commit, path, body)
 
   def wait(self) -> None:
     """Blocks until the save in progress is committed. Raises CheckpointError when it failed."""
@@ -114,26 +104,27 @@ class Checkpointer:
 
   def _commit(self, path: Path, body: Manifest) -> None:
     try:
-      self._orbax.wait_until_finished()
-      _sync_tree(path)
-      manifest.write_bytes(path / manifest.NAME, manifest.signed(types.to_json(body)))
-      _prune(self._folder, self._keep)
+      self._orbax.wait_until_finished()  # the parts of all processes are written
+      if _is_first():
+        _sync_tree(path)
+        manifest.write_bytes(path / manifest.NAME, manifest.signed(types.to_json(body)))
+        stored.prune(self._folder, body.step, self._keep, self._best)
     except Exception as e:  # raised again in `wait`, with the path
       raise CheckpointError(_not_written(path, e)) from e
 
 
-def latest(folder: Path) -> Path | None:
+def latest(folder: str | os.PathLike[str]) -> Path | None:
   """The newest committed checkpoint, its arrays not looked at; interrupted and damaged ones are skipped with a message."""
-  for path in _committed(Path(folder)):
+  for path in stored.committed(stored.absolute(folder)):
     try:
-      _read_manifest(path)
+      stored.read_manifest(path)
       return path
-    except _DamagedError as e:
+    except DamagedError as e:
       _log.warning('%s Trying the checkpoint before it.', e)
   return None
 
 
-def restore(folder: Path, like: Tree) -> Restored[Tree] | None:
+def restore(folder: str | os.PathLike[str], like: Tree) -> Restored[Tree] | None:
   """The newest checkpoint whose every leaf has its hash; None when there is none yet.
 
   `like` gives structure, shapes, dtypes and, where its leaves have them, shardings: any, whatever the checkpoint was saved from.
@@ -141,10 +132,10 @@ def restore(folder: Path, like: Tree) -> Restored[Tree] | None:
   checkpoints are damaged.
   """
   damaged = []
-  for path in _committed(Path(folder)):
+  for path in stored.committed(stored.absolute(folder)):
     try:
       return load(path, like)
-    except _DamagedError as e:
+    except DamagedError as e:
       _log.warning('%s Trying the checkpoint before it.', e)
       damaged.append(str(e))
   if damaged:
@@ -152,50 +143,29 @@ def restore(folder: Path, like: Tree) -> Restored[Tree] | None:
   return None
 
 
-def load(path: Path, like: Tree) -> Restored[Tree]:
+def load(path: str | os.PathLike[str], like: Tree) -> Restored[Tree]:
   """One checkpoint. Raises CheckpointError naming the tensor when `like` does not fit or a leaf is damaged."""
-  path = Path(path).absolute()
-  body = _read_manifest(path)
+  path = stored.absolute(path)
+  body = stored.read_manifest(path)
   if body is None:
     raise CheckpointError(f'{path} is no complete checkpoint: it has no {manifest.NAME}.')
-  wanted = _flatten(like)
-  _check_fit(path, body, wanted)
+  wanted = leaves.flatten(like)
+  differs = leaves.difference(body.leaves, wanted)
+  if differs:
+    raise CheckpointError(f'{path} is of another model or optimizer: {differs}.')
   abstract = {name: _abstract(leaf) for name, leaf in wanted.items()}
   try:
     with ocp.StandardCheckpointer() as orbax:
-      arrays = orbax.restore(path / _ARRAYS, abstract)
+      arrays = orbax.restore(path / ARRAYS, abstract)
   except Exception as e:  # whatever TensorStore makes of damaged bytes
-    raise _DamagedError(f'{path} cannot be read ({type(e).__name__}: {str(e)[:200]}).') from e
-  for name, leaf in body.leaves.items():
-    if _leaf(name, arrays[name]).sha256 != leaf.sha256:
-      raise _DamagedError(f'{path}: tensor {name} does not have the content that was saved.')
-  return Restored(_unflatten(arrays, like), body.step, body.policy_version, body.position, path)
+    raise stored.unreadable(path, e) from e
+  stored.check(path, body.leaves, arrays)
+  return Restored(leaves.unflatten(arrays, like), body.step, body.policy_version, body.position, path)
 
 
 def params_hash(tree: Any) -> str:
   """One hash of a pytree's names, dtypes, shapes and bytes; the order in which leaves were inserted does not count."""
-  return manifest.sha256_json({name: _leaf(name, array).sha256 for name, array in _flatten(tree).items()})
-
-
-class _DamagedError(CheckpointError):
-  """A checkpoint whose bytes are not what was saved; an older one may do."""
-
-
-def _flatten(tree: Any) -> dict[str, Any]:
-  """Leaf name, such as `params.layers.query`, -> leaf."""
-  named = [(jax.tree_util.keystr(path, simple=True, separator='.'), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)]
-  leaves = dict(named)
-  if len(leaves) != len(named):
-    raise ValueError('two leaves of the state have the same name')
-  return {name: np.asarray(leaf) if isinstance(leaf, (bool, int, float)) else leaf for name, leaf in leaves.items()}
-
-
-def _unflatten(arrays: Mapping[str, Any], like: Tree) -> Tree:
-  def pick(path: tuple[Any, ...], leaf: Any) -> Any:
-    array = arrays[jax.tree_util.keystr(path, simple=True, separator='.')]
-    return type(leaf)(array) if isinstance(leaf, (bool, int, float)) else array
-
-  return jax.tree_util.tree_map_with_path(pick, like)
+  return manifest.sha256_json({name: leaf.sha256 for name, leaf in leaves.describe(leaves.flatten(tree)).items()})
 
 
 def _abstract(leaf: Any) -> Any:
@@ -207,59 +177,15 @@ def _abstract(leaf: Any) -> Any:
   return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)
 
 
-def _leaf(name: str, array: Any) -> Leaf:
-  if isinstance(array, jax.Array) and not array.is_fully_addressable:
-    raise CheckpointError(f'tensor {name} lies on several processes; gather it, or save from one process.')
-  host = np.asarray(jax.device_get(array))
-  digest = hashlib.sha256(f'{host.dtype.name}{host.shape}'.encode())
-  digest.update(np.ascontiguousarray(host).reshape(-1).view(np.uint8).data)
-  return Leaf(digest.hexdigest(), host.shape, host.dtype.name)
-
-
-def _check_fit(path: Path, body: Manifest, wanted: Mapping[str, Any]) -> None:
-  missing = sorted(wanted.keys() - body.leaves.keys())
-  unknown = sorted(body.leaves.keys() - wanted.keys())
-  if missing or unknown:
-    raise CheckpointError(f'{path} is of another model or optimizer: it lacks {missing[:3]} and has {unknown[:3]} besides.')
-  for name, leaf in body.leaves.items():
-    shape, dtype = tuple(wanted[name].shape), np.dtype(wanted[name].dtype).name
-    if (shape, dtype) != (leaf.shape, leaf.dtype):
-      raise CheckpointError(f'{path}: tensor {name} is {leaf.dtype}{list(leaf.shape)}, but {dtype}{list(shape)} is expected.')
-
-
-def _read_manifest(path: Path) -> Manifest | None:
-  try:
-    body = manifest.read_signed(path / manifest.NAME)
-  except StoreError as e:
-    raise _DamagedError(f'{path / manifest.NAME} is not as it was written.') from e
-  return None if body is None else types.from_json(Manifest, body)
-
-
-def _committed(folder: Path) -> Iterator[Path]:
-  """Newest first, those with a whole manifest."""
-  for path in sorted(folder.glob('step_*'), reverse=True):
-    if not _STEP.fullmatch(path.name):
-      continue
-    if manifest.is_whole(path / manifest.NAME):
-      yield path
-    else:
-      _log.warning('%s was interrupted before it was complete; skipped.', path)
-
-
-def _prune(folder: Path, keep: int) -> None:
-  """Removes all but the newest `keep` committed checkpoints, and interrupted ones older than the newest."""
-  steps = sorted(p for p in folder.glob('step_*') if _STEP.fullmatch(p.name))
-  committed = [p for p in steps if manifest.is_whole(p / manifest.NAME)]
-  kept = frozenset(committed[-keep:])
-  for path in steps:
-    if path in kept or path > committed[-1]:
-      continue
-    (path / manifest.NAME).unlink(missing_ok=True)  # first, so that a crash leaves an interrupted one, not a damaged one
-    shutil.rmtree(path)
+def _is_first() -> bool:
+  """One process writes what all have in common."""
+  return jax.process_index() == 0
 
 
 def _sync_tree(path: Path) -> None:
-  """Forces a checkpoint to the disk before its manifest says that it is there."""
+  """Forces a checkpoint to the disk before its manifest says that it is there; an object store has no such step."""
+  if places.is_remote(path):
+    return
   for entry in sorted(path.rglob('*')):
     manifest.sync(entry)
   manifest.sync(path)

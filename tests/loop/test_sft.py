@@ -24,10 +24,17 @@ def played(context):
   return tasks, playing.play_all('test', tasks, 1, playing.scripted(context, 'train', 5), 64)
 
 
-def batches(context, played, count, first=0, **changes):
+START = sft.Position()
+
+
+def with_positions(context, played, count, first=START, **changes):
   tasks, trajectories = played
   settings = dataclasses.replace(context.settings.sft, rows=2, micro_batches=2, **changes)
   return list(itertools.islice(sft._batches(context, 'sft', trajectories, tasks, settings, first), count))
+
+
+def batches(context, played, count, **changes):
+  return [packed for packed, _ in with_positions(context, played, count, **changes)]
 
 
 def trained(packed) -> list[tuple[int, ...]]:
@@ -69,10 +76,16 @@ def test_masked_conversations_of_a_group_have_the_same_new_names(context, played
     assert runs[0] == runs[1]
 
 
-def test_a_resumed_training_goes_on_with_the_same_rows(context, played):
-  for a, b in zip(batches(context, played, 9)[5:], batches(context, played, 4, first=5)):
-    for name in packing._ARRAYS:
-      np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+@pytest.mark.parametrize('window', [1, 3, 96])  # an update's rows are of several windows, or a window's of several updates
+def test_a_resumed_training_goes_on_with_the_same_rows_without_making_those_before_it(window, context, played, monkeypatch):
+  monkeypatch.setattr(sft, 'WINDOW', window)
+  undisturbed = with_positions(context, played, 40)
+  assert undisturbed[-1][1].window * window > 2 * len(sft._by_tools(played[1], {t.id: t for t in played[0]}))  # several epochs
+  for done in (1, 5, 20, 39):
+    for (a, after_a), (b, after_b) in zip(undisturbed[done:], with_positions(context, played, 40 - done, undisturbed[done - 1][1])):
+      assert after_a == after_b
+      for name in packing._ARRAYS:
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
 
 
 def test_a_conversation_that_new_names_make_too_long_is_shown_as_it_was(context, played):

@@ -16,8 +16,8 @@ import orbax.checkpoint as ocp
 import pytest
 
 from inftool_jax.data import manifest
-from inftool_jax.errors import CheckpointError
-from inftool_jax.training import checkpoint
+from inftool_jax.errors import CheckpointError, ConfigError
+from inftool_jax.training import checkpoint, leaves, stored
 
 # After one read or write of Orbax failed, those under way find their event loop closed; nobody waits for them.
 pytestmark = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning', 'ignore::RuntimeWarning')
@@ -97,7 +97,7 @@ def test_orbax_restores_a_flipped_bit_and_we_go_back_to_the_checkpoint_before(tm
 def test_a_leaf_that_orbax_reads_without_complaint_is_rejected_by_its_hash(tmp_path: Path) -> None:
   _save(tmp_path, 1)
   path = tmp_path / 'step_00000001'
-  changed = {k: np.asarray(v) for k, v in checkpoint._flatten(_state(1)).items()}
+  changed = {k: np.asarray(v) for k, v in leaves.flatten(_state(1)).items()}
   changed['params.query'] = changed['params.query'].copy()
   changed['params.query'].view(np.uint32)[3, 5] ^= 1
   with ocp.StandardCheckpointer() as orbax:
@@ -146,6 +146,45 @@ def test_the_newest_are_kept_and_older_leftovers_go(tmp_path: Path) -> None:
   assert sorted(p.name for p in tmp_path.iterdir()) == ['step_00000003', 'step_00000010']
 
 
+def test_a_damaged_checkpoint_does_not_push_out_those_that_a_run_saves_on_its_way_back_to_it(tmp_path: Path) -> None:
+  _save(tmp_path, 1, 6)
+  _flip(_largest(tmp_path / 'step_00000006'))
+  _save(tmp_path, 2, keep=1)
+  restored = checkpoint.restore(tmp_path, _state(0))
+  assert restored is not None and restored.step == 2
+
+
+def _save_with(folder: Path, best: str, scores: dict[int, float], keep: int = 2) -> list[int]:
+  """Saves a checkpoint with each score and returns the steps that are left."""
+  with checkpoint.Checkpointer(folder, keep, best) as saver:
+    for step, success in scores.items():
+      saver.save(step, {'x': jnp.ones(3)}, 0, None, {'success': success, 'loss': -success})
+  return [stored.number(path) for path in stored.steps(stored.absolute(folder))]
+
+
+def test_the_best_is_kept_beside_the_newest_until_a_better_one_comes(tmp_path: Path) -> None:
+  scores = {1: 0.2, 2: 0.9, 3: 0.4, 4: float('nan'), 5: 0.5}
+  assert _save_with(tmp_path / 'a', 'highest success', scores) == [2, 4, 5]
+  assert _save_with(tmp_path / 'a', 'highest success', {6: 0.9, 7: 0.1, 8: 0.2}) == [6, 7, 8]  # of equals the newest
+  assert _save_with(tmp_path / 'b', 'lowest loss', scores) == [2, 4, 5]
+  assert _save_with(tmp_path / 'c', '', scores, keep=1) == [5]
+
+
+def test_a_damaged_checkpoint_is_not_the_best(tmp_path: Path) -> None:
+  _save_with(tmp_path, 'highest success', {1: 0.5, 2: 0.9})
+  path = tmp_path / 'step_00000002' / manifest.NAME
+  path.write_text(path.read_text().replace('0.9', '0.7'))
+  assert _save_with(tmp_path, 'highest success', {3: 0.1, 4: 0.2}) == [1, 3, 4]
+
+
+def test_a_metric_that_no_update_has_is_told_with_those_that_there_are(tmp_path: Path) -> None:
+  with checkpoint.Checkpointer(tmp_path, best='highest sucess') as saver:
+    with pytest.raises(ConfigError, match="'highest sucess', but the metrics of an update are loss, success"):
+      saver.check({'success': 0.1, 'loss': 3.0})
+  with checkpoint.Checkpointer(tmp_path) as saver:
+    saver.check({})
+
+
 def test_a_run_that_fell_back_saves_the_damaged_step_again(tmp_path: Path) -> None:
   _save(tmp_path, 1, 2)
   _flip(_largest(tmp_path / 'step_00000002'))
@@ -166,10 +205,10 @@ def test_a_changed_manifest_is_a_damaged_checkpoint(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
   ('change', 'message'),
   [
-    (lambda s: s | {'extra': jnp.zeros(1)}, 'extra'),
-    (lambda s: {k: v for k, v in s.items() if k != 'params'}, 'another model'),
-    (lambda s: _state(0, width=32), r'norm is bfloat16\[64\], but bfloat16\[32\]'),
-    (lambda s: s | {'step': 0.5}, r'step is int64\[\], but float64'),
+    (lambda s: s | {'extra': jnp.zeros(1)}, r'another model or optimizer: tensor extra is missing there and float32\[1\] here\.'),
+    (lambda s: {k: v for k, v in s.items() if k != 'params'}, r'norm is bfloat16\[64\] there and not expected here; 1 more differ'),
+    (lambda s: _state(0, width=32), r'norm is bfloat16\[64\] there and bfloat16\[32\] here'),
+    (lambda s: s | {'step': 0.5}, r'step is int64\[\] there and float64\[\] here\.'),
   ],
 )
 def test_a_state_that_does_not_fit_is_an_error_not_a_fallback(tmp_path: Path, change: Any, message: str) -> None:
