@@ -14,11 +14,18 @@ SCHEMAS = {
   'date': {'type': 'string', 'format': 'date'}, 'time': {'type': 'string', 'format': 'time'}, 'code': {'type': 'string'},
   'email': {'type': 'string', 'format': 'email'}, 'id': {'type': 'string'}, 'moment': {'type': 'string', 'format': 'date-time'},
   'phone': {'type': 'string'}, 'path': {'type': 'string'}, 'label': {'type': 'string'},
+  'list': {'type': 'array', 'items': {'type': 'string'}},
 }  # fmt: skip
 # Kinds that a schema does not tell apart: a value without its key is told only where no other key of the form could take it.
 ALIKE = {
   'text': 'string', 'code': 'string', 'id': 'string', 'phone': 'string', 'path': 'string', 'label': 'string', 'integer': 'number',
 }  # fmt: skip
+# What a key ends with that says of what kind its value is.
+TELLING = {
+  'id': ('id',), 'text': ('name', 'title'), 'phone': ('phone',), 'path': ('path', 'file'), 'label': ('label', 'tag'), 'code': ('code',),
+}  # fmt: skip
+# Words that keys of one kind begin with to be told apart.
+ROLES = (('from', 'to'), ('from', 'until'), ('start', 'end'), ('first', 'last'), ('min', 'max'), ('low', 'high'), ('old', 'new'))
 
 
 class Values:
@@ -98,14 +105,22 @@ class Values:
       return f'{"".join(r.choice(string.ascii_uppercase) for _ in range(r.randint(2, 3)))}{r.choice(("", r.randint(1, 999)))}'
     if kind == 'boolean':
       return r.random() < 0.5
+    if kind == 'list':
+      return self.distinct(r.randint(1, 3))
     raise ValueError(kind)
+
+  def distinct(self, count: int) -> list[str]:
+    words: dict[str, None] = {}
+    while len(words) < count:
+      words[self.word()] = None
+    return list(words)
 
   def identifier(self, of: str) -> str:
     return f'{of[:3]}_{"".join(self.rng.choice(tiny_words.IDENTIFIER) for _ in range(6))}'
 
   KINDS = (
     'word', 'word', 'text', 'text', 'text', 'text', 'integer', 'integer', 'integer', 'number', 'date', 'date', 'time', 'moment', 'email',
-    'code', 'code', 'phone', 'path', 'label', 'boolean',
+    'code', 'code', 'phone', 'path', 'label', 'boolean', 'list',
   )  # fmt: skip
 
   def record(self, keys: list[str]) -> tuple[dict[str, object], dict[str, str]]:
@@ -115,4 +130,6 @@ class Values:
 
 def plain(value: object) -> str:
   """A value as it stands in prose."""
+  if isinstance(value, list):
+    return ', '.join(map(plain, value))
   return value if isinstance(value, str) else json.dumps(value)

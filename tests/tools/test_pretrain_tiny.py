@@ -21,7 +21,7 @@ SHORT = (
 
 def test_a_row_holds_documents_apart_from_each_other():
   rows = tiny_rows.Drawer(str(TOKENIZER), 0, {'table': 0.5, 'repeats': 0.5}, 4, 256, False).draw(1)
-  for tokens, segments, positions, weights in zip(*rows):
+  for tokens, segments, positions, weights, _, _ in zip(*rows):
     for segment in range(1, segments.max() + 1):
       here = segments == segment
       assert (positions[here] == np.arange(here.sum())).all()
@@ -29,6 +29,18 @@ def test_a_row_holds_documents_apart_from_each_other():
       assert (weights[here][1:] > 0).all()
     assert (weights[segments == 0] == 0).all() and (tokens[segments == 0] == 0).all()
   assert (rows.weights_BxT >= 1).any()
+
+
+def test_what_a_token_points_to_is_in_its_own_document():
+  rows = tiny_rows.Drawer(str(TOKENIZER), 0, {'selection': 0.5, 'cards': 0.5}, 4, 512, False).draw(1)
+  for tokens, segments, own, meant in zip(rows.tokens_BxT, rows.segments_BxT, rows.own_BxTx2, rows.meant_BxTx2):
+    for pointers in (own, meant):
+      for at in np.flatnonzero(pointers[:, 0] >= 0):
+        before = tokens[:at][segments[:at] == segments[at]]
+        assert pointers[at, 0] in before
+        assert (pointers[at] >= 0).all()
+  assert (rows.own_BxTx2 >= 0).any() and (rows.meant_BxTx2 >= 0).any()
+  assert not ((rows.own_BxTx2 >= 0) & (rows.meant_BxTx2 >= 0)).any()
 
 
 def test_an_updates_rows_depend_on_its_number_and_the_courses_seed_alone():
