@@ -1,4 +1,4 @@
-"""What every stage needs, made once from the settings, and the guard of the run folder."""
+"""What every stage needs, made once from the settings."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from inftool_jax import seeds, specs, types
 from inftool_jax.chat.tokenizer import ChatTokenizer
 from inftool_jax.data import manifest, places
 from inftool_jax.errors import ConfigError
+from inftool_jax.loop import claiming
 from inftool_jax.models import config as decoder_config
 from inftool_jax.models import decoder, huggingface, published
 from inftool_jax.models.config import DecoderConfig
@@ -83,7 +84,7 @@ def prepare(settings: Settings, workdir: str | pathlib.Path) -> Context:
   simulators: dict[str, Simulator] = {name: Simulator(getattr(splits, name), name) for name in families.SPLITS if getattr(splits, name)}
   mesh = meshes.build(settings.mesh, jax.devices(), dimensions(settings, shape))
   terms = reward_terms.load(settings.rounds.terms)
-  claim(folder, settings)
+  claiming.claim(folder, settings, home)
   if dumps:
     manifest.write_bytes(folder / LIVE, manifest.readable(dumps))
   return Context(settings, folder, ingest, splits, tokenizer, shape, mesh, simulators, terms)
@@ -145,32 +146,3 @@ def _offerable(tools: tuple[Tool, ...], settings: Settings) -> tuple[Tool, ...]:
     tools = tuple(t for t in tools if t.server in chosen)
   limit = int(settings.sampling.context / 2 / settings.synthesis.offered[1] * CHARS_PER_TOKEN)
   return tuple(specs.compact(t, limit) for t in tools)
-
-
-def claim(workdir: pathlib.Path, settings: Settings) -> None:
-  """Writes the config into a new run folder, or checks that the folder belongs to this config.
-
-  `stages` may differ from call to call; everything else defines the run. Raises ConfigError naming what differs.
-  """
-  wanted = types.to_json(dataclasses.replace(settings, stages=()))
-  path = workdir / 'config.json'
-  if not path.exists():
-    manifest.write_bytes(path, manifest.readable(wanted))
-    return
-  try:
-    found = json.loads(path.read_text())
-  except ValueError as e:
-    raise ConfigError(f'{path} is damaged ({e}); use a new --workdir') from e
-  wanted = json.loads(json.dumps(wanted))
-  if found != wanted:
-    names = ', '.join(f'{k} (there {a!r}, here {b!r})' for k, a, b in _differences(found, wanted, ''))
-    raise ConfigError(f'{workdir} belongs to a run with another config: {names}. Use a new --workdir, or the config of that run.')
-
-
-def _differences(a, b, prefix: str):
-  if not (isinstance(a, dict) and isinstance(b, dict)):
-    if a != b:
-      yield prefix, a, b
-    return
-  for key in sorted({*a, *b}):
-    yield from _differences(a.get(key), b.get(key), f'{prefix}.{key}' if prefix else key)
