@@ -45,7 +45,7 @@ def batch(
     row, column = np.argwhere(np.isnan(behavior))[0]
     named = f'token {packed.positions_BxT[row, column]} of sequence {packed.sequence_BxT[row, column]}'
     raise ValueError(f'{named} is to be trained on but has no log-probability: it was not sampled by the policy')
-  elif (without := np.setdiff1d(np.flatnonzero([np.any(a) for a in advantage]), packed.sequence_BxT[mask])).size:
+  elif (without := np.setdiff1d(np.flatnonzero([np.any(a) for a in advantage]), packed.sequence_BxT[packed.loss_mask_BxT])).size:
     raise ValueError(f'sequence {without[0]} has an advantage but no token to train on')
 
   def shaped(rows_BxT: np.ndarray, fill: float = 0) -> np.ndarray:

@@ -64,4 +64,4 @@ def test_updates_that_all_fail_end_the_run_with_a_checkpoint_and_their_batches(t
   kept = sorted((workdir / 'sft' / guard.FOLDER).iterdir())
   assert [p.name for p in kept] == [f'update_{n:06d}.npz' for n in (1, 2, 3, 4)] and all(str(p) in failed.stdout for p in kept)
   assert np.load(kept[0])['mask'].any() and np.load(kept[0])['grad_norm'] > 1e-9
-  assert [p.name for p in (workdir / 'sft' / policy.CHECKPOINTS).iterdir()][-1] == 'step_00000004'
+  assert max(p.name for p in (workdir / 'sft' / policy.CHECKPOINTS).iterdir()) == 'step_00000004'

@@ -14,6 +14,7 @@ pytest.importorskip('mcp')
 
 from inftool_jax import settings
 from inftool_jax.errors import ConfigError, SpecError
+from inftool_jax.loop import claiming
 from inftool_jax.loop import context as contexts
 from tests.loop.conftest import ROOT
 
@@ -71,4 +72,4 @@ def test_a_run_keeps_to_its_servers(tmp_path: pathlib.Path) -> None:
   assert not (tmp_path / contexts.LIVE).exists()
   changed = dataclasses.replace(configured(), specs=dataclasses.replace(configured().specs, mcp=('x',)))
   with pytest.raises(ConfigError, match=r'specs\.mcp'):
-    contexts.claim(tmp_path, changed)
+    claiming.claim(tmp_path, changed, contexts.SHIPPED)

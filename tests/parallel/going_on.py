@@ -16,6 +16,7 @@ from inftool_jax.parallel import mesh as meshes
 from inftool_jax.parallel import placing
 from inftool_jax.parallel.mesh import MeshShape
 from inftool_jax.training import batching, checkpoint, objectives, optimizer, step
+from inftool_jax.training.objectives import ObjectiveConfig
 from inftool_jax.training.optimizer import OptimizerConfig
 from tests.models.small import CONFIG, weights
 from tests.training.rows import ADVANTAGE, FLAT, ROW
@@ -33,18 +34,18 @@ def state(mesh: jax.sharding.Mesh | None) -> step.State:
 
 def main(start: str, end: str, fsdp: int, tensor: int) -> None:
   mesh = meshes.build(MeshShape(fsdp=fsdp, tensor=tensor), jax.devices(), decoder.dimensions(SHAPE))
-  program = step.make(SHAPE, TRANSFORM, objectives.grpo(0.2, 0.28), mesh)
+  program = step.make(SHAPE, TRANSFORM, objectives.make(ObjectiveConfig()), mesh)
   batch = batching.batch(packing.pack(FLAT, ROW), 8, 2, ADVANTAGE)
   if mesh is not None:  # of several processes each has its own rows
     batch = step.Batch(*jax.device_put(batch[:7], placing.rows(mesh, 1)), *batch[7:])
   fresh = state(mesh)
   restored = checkpoint.restore(start, fresh)
   if restored is None:
-    first, _ = program(fresh, batch, {})
+    first, *_ = program(fresh, batch, {})
     _save(start, 1, first)
   else:
     first = restored.state
-  second, _ = program(first, batch, {})
+  second, *_ = program(first, batch, {})
   _save(end, 2, second)
 
 

@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 
 from inftool_jax.training import batching, checkpoint, leaves, objectives, optimizer, step
+from inftool_jax.training.objectives import ObjectiveConfig
 from inftool_jax.training.optimizer import OptimizerConfig
 from tests.models.small import CONFIG, same_bits, weights
 from tests.training.rows import ADVANTAGE, LAYOUTS
 
 ROOT = Path(__file__).parents[2]
 TRANSFORM = optimizer.make(OptimizerConfig('adamw', learning_rate=1e-3), 10)
-PROGRAM = step.make(CONFIG, TRANSFORM, objectives.grpo(0.2, 0.28))
+PROGRAM = step.make(CONFIG, TRANSFORM, objectives.make(ObjectiveConfig()))
 BATCH = batching.batch(LAYOUTS['packed'], 4, 2, ADVANTAGE)
 
 pytestmark = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning', 'ignore::RuntimeWarning')
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptio
 def _updated(state: step.State, count: int) -> step.State:
   state = jax.tree.map(jnp.copy, state)  # an update donates its state
   for _ in range(count):
-    state, _ = PROGRAM(state, BATCH, {})
+    state, *_ = PROGRAM(state, BATCH, {})
   return state
 
 
