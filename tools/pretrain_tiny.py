@@ -274,8 +274,10 @@ token (`tools/tiny_start.py`); nothing in them was learned from any text.
 other: random segments that repeat (to learn copying); lines and cards of words, one of which is meant by another of its words (to
 learn which line a word stands in); ChatML chats about records and notes (which value stands under a key; notes turned into a record;
 which of several blank forms in JSON a note means, filled in; a question back where a required key is missing), JSON documents and a
-little English, the help topics of Python's own reference. Names and values are random words. **What it did not see**: any tool, task,
-call format or wording of the loop; no other model, no downloaded data.
+little English, the help topics of Python's own reference. Names and values are random words. In all courses but the last it was also
+read between the layers: of a line's words, which line they stand in, and of a note's, which line they mean (deep supervision; the
+matrices that read it are no part of the model). **What it did not see**: any tool, task, call format or wording of the loop; no other
+model, no downloaded data.
 
 **How long**: {minutes:.0f} minutes on {hardware}, {date}. Last loss on what the text determines: {told:.2f} nats a token.
 
