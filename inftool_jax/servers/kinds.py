@@ -87,7 +87,7 @@ def _key(operation: Operation, s: Shape) -> str:
 
 def _kind(operation: Operation, s: Shape) -> Kind:
   effect, role = operation.tool.effect, operation.role
-  if role in ('get', 'find', 'list', 'read'):
+  if role in ('get', 'find', 'list', 'read', 'open', 'below', 'survey'):
     return _of_read(operation, s)
   if effect == 'update':
     return 'patch' if _method(s) == 'PATCH' else 'update'
@@ -95,14 +95,14 @@ def _kind(operation: Operation, s: Shape) -> Kind:
 
 
 def _of_read(operation: Operation, s: Shape) -> Kind:
-  if operation.role in ('get', 'find'):
+  if operation.role in ('get', 'find', 'open'):
     return 'read'
   if _is_at_address(s):
     return 'read'
   words = naming.words(operation.tool.name)
   if _SEARCHING & {*words, s.phrase.verb} or _TEXT & {names.normal(p) for p in s.required}:
     return 'search'
-  if operation.role == 'list' or s.list_path is not None or _says_many(s):
+  if operation.role in ('list', 'below') or s.list_path is not None or _says_many(s):
     return 'list'
   return 'read'
 

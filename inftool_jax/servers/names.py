@@ -44,6 +44,7 @@ DECREASE_VERBS = frozenset(listed('withdraw debit decrease redeem deduct consume
 _IRREGULAR: Mapping[str, str] = {
   'pay': 'paid', 'send': 'sent', 'hold': 'held', 'begin': 'begun', 'set': 'set', 'put': 'put', 'read': 'read', 'run': 'run',
   'cancel': 'cancelled', 'ship': 'shipped', 'stop': 'stopped', 'drop': 'dropped', 'book': 'booked', 'submit': 'submitted',
+  'write': 'written',
   'withdraw': 'withdrawn', 'pin': 'pinned', 'unpin': 'unpinned', 'star': 'starred', 'flag': 'flagged', 'leave': 'left', 'refer': 'referred',
   'reopen': 'open', 'open': 'open', 'resume': 'active', 'activate': 'active', 'deactivate': 'inactive', 'enable': 'enabled',
 }
@@ -110,7 +111,7 @@ def _without_server(words: list[str], server: list[str]) -> list[str]:
   head = len(server)
   if head and words[:head] == server and len(words) > head:
     return words[head:]
-  return words[1:] if server and words[0] == server[-1] and len(words) > 2 and words[0] not in VERBS else words
+  return words[1:] if server and words[0] == server[-1] and len(words) > 1 and words[0] not in VERBS else words
 
 
 def participle(verb: str) -> str:

@@ -10,7 +10,7 @@ import collections
 import dataclasses
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from inftool_jax.servers import entities, identifiers, names, shapes, values
+from inftool_jax.servers import batches, documents, entities, identifiers, names, shapes, values
 from inftool_jax.servers.catalog import Assignment, Catalog, Entity, Operation, Role
 from inftool_jax.servers.entities import Part
 from inftool_jax.servers.shapes import Shape
@@ -39,9 +39,12 @@ def classify(tools: Iterable[Tool]) -> Catalog:
   known: dict[str, Entity] = {}
   operations: dict[str, Operation] = {}
   for server, tools_of_server in by_server.items():
-    parts = _parts(tools_of_server)
-    kept = entities.build(server, parts)
-    actions = {p.shape.tool.name: operation(p, kept) for p in parts}
+    special, more = documents.find(server, tools_of_server)
+    if not special:
+      special, more = batches.find(server, tools_of_server)
+    parts = _parts([s for s in tools_of_server if s.tool.name not in special])
+    kept = {**entities.build(server, parts), **more}
+    actions = {p.shape.tool.name: operation(p, kept) for p in parts} | special
     kept = _with_targets(kept, actions.values())
     known.update({e.key: e for e in kept.values()})
     operations.update(actions)
@@ -112,15 +115,19 @@ def _is_about_one(s: Shape, server: _Server) -> bool:
   return s.tool.effect in ('update', 'delete', 'action')
 
 
+def _is_context(parameter: str) -> bool:
+  return identifiers.is_identifier(parameter) or names.normal(parameter).split('_')[-1] in ('path', 'repo', 'workspace')
+
+
 def _method(s: Shape) -> str:
   return s.tool.lineage[0].method if s.tool.lineage else ''
 
 
 def _context(tools: Sequence[Shape]) -> frozenset[str]:
-  """Ids that most tools of a server ask for and none is about: whose credentials, which tenant."""
+  """Ids and paths that most tools of a server ask for and none is about: whose credentials, which repository."""
   if len(tools) < _FEW:
     return frozenset()
-  asked = collections.Counter(p for s in tools for p in s.required if identifiers.is_identifier(p) and p not in s.path_parameters)
+  asked = collections.Counter(p for s in tools for p in s.required if _is_context(p) and p not in s.path_parameters)
   nouns = {n for s in tools for n in _endings(s.phrase.noun)}
   return frozenset(p for p, times in asked.items() if times >= _MOST * len(tools) and identifiers.stem(p) not in nouns | {''})
 
@@ -235,11 +242,18 @@ def _by_key(s: Shape, server: _Server, known: dict[str, None]) -> Part:
     return Part(s, 'pure' if s.tool.effect == 'pure' else 'read' if s.tool.effect == 'read' else 'write')
   if s.tool.effect == 'read' and (is_of_many(s, server.collections) or _method(s) in _UNREAD):
     return Part(s, 'read')
+  if s.tool.effect == 'read' and s.phrase.verb not in names.VERBS and all(_sorts(p) for p in scalars):
+    return Part(s, 'read')
   if s.tool.effect == 'read':
     return Part(s, 'find', name, keys=tuple(scalars))
   natural = [p for p in scalars if names.normal(p).split('_')[-1] in NATURAL or names.normal(p) == name]
   keys = scalars if s.tool.effect == 'delete' else natural[:1]
   return Part(s, _role_of(s), name, keys=tuple(keys)) if keys else Part(s, 'write')
+
+
+def _sorts(parameter: str) -> bool:
+  """Whether a parameter says what sort of records are meant, and names none: 'branch_type'."""
+  return names.normal(parameter).split('_')[-1] in ('type', 'kind', 'status', 'state', 'category', 'scope')
 
 
 def operation(part: Part, kept: dict[str, Entity]) -> Operation:
