@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from inftool_jax.servers import identifiers, names, responses, schemas, shapes, values
+from inftool_jax.servers import handlers, identifiers, names, responses, schemas, shapes, values
 from inftool_jax.servers.catalog import Entity, Field, Operation, Role
 from inftool_jax.servers.handlers import Arguments, Context, refuse, same
 from inftool_jax.servers.responses import Facts
@@ -104,7 +104,7 @@ def add_many(context: Context, operation: Operation, arguments: Arguments, text:
   """What is there already stays as it is, and is not told of."""
   entity = context.catalog.entities[operation.entity]
   added: list[dict[str, JSON]] = []
-  for member in arguments[operation.uses['many']]:
+  for member in handlers.listed(arguments, operation.uses['many'], dict):
     if _equal(context, entity, member) is None:
       made = identifiers.opaque(entity.key, str(context.seed), text, str(len(added)))
       key = str(member.get(entity.id_field, made))
@@ -116,7 +116,8 @@ def add_many(context: Context, operation: Operation, arguments: Arguments, text:
 def remove_many(context: Context, operation: Operation, arguments: Arguments, text: str) -> Facts:
   """What is not there is passed over."""
   entity = context.catalog.entities[operation.entity]
-  found = [key for member in arguments[operation.uses['many']] if (key := _equal(context, entity, member)) is not None]
+  members = handlers.listed(arguments, operation.uses['many'], object)
+  found = [key for member in members if (key := _equal(context, entity, member)) is not None]
   for key in found:
     context.store.delete(entity.key, key)
   return _facts(operation, {})
@@ -134,11 +135,13 @@ def _equal(context: Context, entity: Entity, member: JSON) -> str | None:
 def _listing(context: Context, operation: Operation, arguments: Arguments, change: Callable[[list, list], list]) -> Facts:
   uses, name = operation.uses, operation.entity.rsplit('/', 1)[-1]
   told: list[JSON] = []
-  for member in arguments[uses['many']]:  # all of them first: a call that fails changes nothing
+  members = handlers.listed(arguments, uses['many'], dict)
+  for member in members:  # all of them first: a call that fails changes nothing
     if uses['by'] in member and context.store.get(operation.entity, str(member[uses['by']])) is None:
       raise refuse(uses['many'], f'there is no {name} called {str(member[uses["by"]])[:60]!r}')
-  for member in arguments[uses['many']]:
-    key, given = str(member.get(uses['by'], '')), list(member.get(uses['told'], ()))
+  for member in members:
+    key, told_now = str(member.get(uses['by'], '')), member.get(uses['told'])
+    given = told_now if isinstance(told_now, list) else []
     record = context.store.get(operation.entity, key)
     if record is not None:
       before = record.get(uses['field'])
@@ -160,7 +163,7 @@ def survey(context: Context, operation: Operation, arguments: Arguments, text: s
   about = context.catalog.entities[operation.entity]
   chosen, sought = arguments.get(operation.uses['chosen']), arguments.get(operation.uses['text'])
   records = context.store.records(about.key)
-  wanted = records if chosen is None else {str(c) for c in chosen}
+  wanted = {str(c) for c in chosen} if isinstance(chosen, list) else records
   found = {k: r for k, r in records.items() if k in wanted and (sought is None or _contains(r, str(sought).casefold()))}
   lists: dict[str, JSON] = {}
   for entity in _of_server(context, operation):

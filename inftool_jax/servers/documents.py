@@ -10,7 +10,7 @@ import fnmatch
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-from inftool_jax.servers import names, responses, values
+from inftool_jax.servers import handlers, names, responses, values
 from inftool_jax.servers.catalog import Entity, Field, Operation, Role
 from inftool_jax.servers.handlers import Arguments, Context, refuse
 from inftool_jax.servers.responses import Facts
@@ -116,9 +116,9 @@ def edit(context: Context, operation: Operation, arguments: Arguments, text: str
   path, name = _normal(arguments[operation.uses['path']]), operation.uses['edits']
   record = _record(context, operation, path)
   kept, shown = str(record.get('content', '')), []
-  for change in arguments[name]:
-    old = next((v for n, v in change.items() if names.normal(n).startswith('old')), '')
-    new = next((v for n, v in change.items() if names.normal(n).startswith('new')), '')
+  for change in handlers.listed(arguments, name, dict):
+    old = str(next((v for n, v in change.items() if names.normal(n).startswith('old')), ''))
+    new = str(next((v for n, v in change.items() if names.normal(n).startswith('new')), ''))
     if old not in kept:
       raise refuse(name, f'{path} does not contain {old[:60]!r}')
     kept = kept.replace(old, new, 1)
