@@ -97,8 +97,8 @@ def _optional(entity: Entity) -> frozenset[str]:
 
 def create(context: Context, operation: Operation, arguments: Arguments, text: str) -> Facts:
   entity = context.catalog.entities[operation.entity]
-  given = next((p for p in arguments if names.normal(p) in entity.aliases), None)
-  if given is not None:
+  given = operation.uses.get('own', '')
+  if given in arguments:
     number: JSON = arguments[given]
     if context.store.get(entity.key, str(number)) is not None:
       raise refuse(given, f'{argument_checks.shown(number)} exists already')

@@ -28,7 +28,7 @@ _TRAILING: Mapping[str, str] = {
   'fetcher': 'fetch', 'reader': 'read', 'finder': 'find', 'searcher': 'search', 'lister': 'list',
 }
 _ARTICLES = frozenset(listed('a an the single your my'))
-_SAYING_NOTHING = frozenset(listed('detail details info information data'))
+_SAYING_NOTHING = frozenset(listed('detail details info information'))
 _MANY = frozenset(listed('series news people children media'))
 # Plural words for what is said of one thing.
 _MASS = frozenset(listed(

@@ -265,16 +265,25 @@ def operation(part: Part, kept: dict[str, Entity]) -> Operation:
   entity = kept[part.entity]
   lookup = _lookup(part, entity)
   told = {p for p, _ in lookup}
-  assigns = tuple(_assignment(p, s, entity) for p in s.parameters if p not in told) if part.role in ('create', 'update', 'action') else ()
+  own = entity.aliases if part.role != 'create' else frozenset()  # a body that repeats the id does not change it
+  assigned = [p for p in s.parameters if p not in told and names.normal(p) not in own]
+  assigns = tuple(_assignment(p, s, entity) for p in assigned) if part.role in ('create', 'update', 'action') else ()
   if part.target:
     references[part.target] = entity.key
   if part.role == 'create':
     references = {p: e for p, e in references.items() if names.normal(p) not in entity.aliases}
+  own_id = next((p for p in s.parameters if names.normal(p) in entity.aliases and not _of_parent(p, s)), '')
+  uses = {'own': own_id} if part.role == 'create' and own_id else {}
   return Operation(
     s.tool, part.role, entity.key, part.target, lookup,
     entities.filters(s, {names.normal(f): f for f in entity.fields})[0] if part.role == 'list' else (),
-    assigns, _outcome(part, entity, assigns), references, frozenset(), s.record_path, s.list_path if part.role == 'list' else None,
+    assigns, _outcome(part, entity, assigns), references, frozenset(), s.record_path, s.list_path if part.role == 'list' else None, uses,
   )
+
+
+def _of_parent(parameter: str, s: Shape) -> bool:
+  """'id' of 'POST /projects/{id}/keys' is the project's."""
+  return parameter in s.path_parameters and not (shapes.ends_in_key(s.tool) and parameter == s.path_parameters[-1])
 
 
 def _computed(s: Shape) -> frozenset[str]:

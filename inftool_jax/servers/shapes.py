@@ -75,6 +75,7 @@ def shape(tool: Tool) -> Shape:
   root = inputs.resolve(inputs.root)
   parameters = {n: inputs.resolve(s) for n, s in root.get('properties', {}).items()}
   placeholders, collection, resource, is_part, names_many = _template(tool)
+  placeholders = [f'path_{p}' if f'path_{p}' in parameters else p for p in placeholders]  # as a reader tells it from one in the body
   one = is_one_of_many(tool) and not said.plural
   list_path = _list_path(outputs, said) if outputs is not None and tool.effect == 'read' and not one else None
   if list_path and not _speaks_of(said, list_path[-1]) and not (tool.lineage and tool.lineage[0].path):

@@ -91,14 +91,14 @@ class SimulatorSession:
       return responses.failure(problem)
     arguments = {**self._simulator.defaults(operation.tool), **given}
     try:
-      return self._served(operation, arguments, canonical(call, operation.tool))
+      return self._served(operation, arguments, given, canonical(call, operation.tool))
     except Refusal as refusal:
       return responses.failure(str(refusal))
 
-  def _served(self, operation: Operation, arguments: Mapping[str, JSON], text: str) -> Result:
+  def _served(self, operation: Operation, arguments: Mapping[str, JSON], given: Mapping[str, JSON], text: str) -> Result:
     store = _NOTHING if operation.role == 'pure' else self._store
     context = Context(self._simulator.catalog, store, self._seed, self._simulator.pool)
-    handlers.check_references(context, operation, arguments)
+    handlers.check_references(context, operation, given)  # an id that is a default is what the specification says there is
     facts = _HANDLERS[operation.role](context, operation, arguments, text)
     schema = operation.tool.output_schema
     pool: Pool = 'train' if operation.role == 'pure' else self._simulator.pool
