@@ -119,6 +119,7 @@ def _tiny_stages(c: ml_collections.ConfigDict) -> None:
   c.rounds.tasks = 16
   c.rounds.group = 8
   c.rounds.temperature = 1.0
+  c.rounds.voiced = False  # True: in rollouts the policy itself words what is free text in tool answers
   c.rounds.objective = _objective()
   c.rounds.credit = 'trajectory'  # turn: an advantage for each turn, of gated rewards of turns
   c.rounds.refills = 0  # times that groups of equal rewards are followed by others (DAPO's dynamic sampling)

@@ -94,6 +94,7 @@ class Rounds:
   tasks: int  # prompts of one batch
   group: int  # samples of one prompt
   temperature: float
+  voiced: bool  # whether the policy words the free text of tool answers in rollouts
   objective: ObjectiveConfig
   credit: str  # an advantage for each trajectory, or for each turn of it
   refills: int  # times that groups of equal rewards are followed by others in a batch

@@ -3,6 +3,8 @@
   python -m tools.bench checkpoint --gb=2              # import and export of a random checkpoint of so many 10^9 bytes, in shards
   python -m tools.bench checkpoint --gb=2 --int8       # the same import as the frozen base of adapters
   python -m tools.bench tree DIR --out=FOLDER          # the MCP tree of what tools.ingest wrote to DIR: time, growth, recall, precision
+  python -m tools.bench operations FILE...             # class, entity and key as inferred, against labels given by hand
+  python -m tools.bench servers DIR                    # the laws of simulated servers, on every server of what tools.ingest wrote to DIR
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from pathlib import Path
 from absl import app, flags
 
 from inftool_jax.errors import InftoolError
-from tools import bench_checkpoint, bench_tree
+from tools import bench_checkpoint, bench_operations, bench_servers, bench_tree
 
 OUT = flags.DEFINE_string('out', None, 'tree: folder to write figures and plots to')
 
@@ -24,8 +26,12 @@ def main(argv: list[str]) -> None:
       bench_checkpoint.run()
     elif argv[1:2] == ['tree'] and len(argv) == 3 and OUT.value:
       bench_tree.run(Path(argv[2]), Path(OUT.value))
+    elif argv[1:2] == ['operations'] and len(argv) > 2:
+      bench_operations.run([Path(a) for a in argv[2:]])
+    elif argv[1:2] == ['servers'] and len(argv) == 3:
+      bench_servers.run(Path(argv[2]))
     else:
-      raise app.UsageError('expected checkpoint, or tree DIR --out=FOLDER')
+      raise app.UsageError('expected checkpoint, tree DIR --out=FOLDER, operations FILE..., or servers DIR')
   except InftoolError as e:
     sys.exit(str(e))
 

@@ -34,7 +34,7 @@ def run(data: Path, out: Path) -> None:
   Duplicates are made of the tools that are left when the given ones are merged: what two people wrote alike is then one tool, and any
   other merge counts as wrong.
   """
-  tools = _tools(data)
+  tools = read_tools(data)
   started, processor = time.monotonic(), time.process_time()
   grown = tree.grow(tools)
   found: dict[str, JSON] = {
@@ -48,7 +48,7 @@ def run(data: Path, out: Path) -> None:
   print(f'{out / "tree.json"}, {out / "tree_growth.png"}')
 
 
-def _tools(folder: Path) -> tuple[Tool, ...]:
+def read_tools(folder: Path) -> tuple[Tool, ...]:
   try:
     with open(folder / 'tools.jsonl') as f:
       return tuple(types.from_json(Tool, json.loads(line)) for line in f)

@@ -130,7 +130,7 @@ def refilled(
 
 def _played(context: Context, sampler: BatchedSampler, chosen: Sequence[Task], seed: int) -> list[Group]:
   settings = context.settings.rounds
-  one = playing.policy(context, sampler, context.simulators['train'], seed, settings.temperature, settings.reward)
+  one = playing.policy(context, sampler, context.simulators['train'], seed, settings.temperature, settings.reward, settings.voiced)
   played = playing.play_all('rollout', chosen, settings.group, one, context.settings.sampling.slots)
   return [played[i : i + settings.group] for i in range(0, len(played), settings.group)]
 

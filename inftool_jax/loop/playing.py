@@ -14,7 +14,8 @@ from inftool_jax.loop.log import Progress
 from inftool_jax.play.conversation import play
 from inftool_jax.play.many import Play, play_many
 from inftool_jax.servers.simulator import Simulator
-from inftool_jax.types import Message, SampleParams, Sampler, Task, Trajectory
+from inftool_jax.servers.voiced import NEW_TOKENS, SampledWords, VoicedServer
+from inftool_jax.types import JSON, Message, SampleParams, Sampler, Task, ToolServer, Trajectory
 
 
 def scripted(context: Context, split: str, seed: int) -> Play:
@@ -28,15 +29,27 @@ def scripted(context: Context, split: str, seed: int) -> Play:
   return one
 
 
-def policy(context: Context, sampler: Sampler, server: Simulator, seed: int, temperature: float, reward: str) -> Play:
-  """The policy at `temperature`; `seed` is this rollout's."""
+def policy(
+  context: Context, sampler: Sampler, server: Simulator, seed: int, temperature: float, reward: str, voiced: bool = False,
+) -> Play:
+  """The policy at `temperature`; `seed` is this rollout's. `voiced`: it words the free text of tool answers too."""
+  words = SampledWords(sampler, context.tokenizer, min(NEW_TOKENS, context.limits.max_new_tokens))
+  written: dict[str, str] = {}  # of this policy version: a resumed run words the same again
   params = SampleParams(seed=0, max_new_tokens=context.limits.max_new_tokens, temperature=temperature)
 
   async def one(task: Task, sample: int) -> Trajectory:
     assistant = PolicyAssistant(sampler, context.tokenizer, params, f'{task.id}/{sample}')
-    return await play(task, assistant, ScriptedUser(task), server, context.tokenizer, context.limits, sample, seed, reward, context.terms)
+    there: ToolServer = server
+    if voiced:
+      there = VoicedServer(server, task.tools, words, written, _asked_for(task))
+    return await play(task, assistant, ScriptedUser(task), there, context.tokenizer, context.limits, sample, seed, reward, context.terms)
 
   return one
+
+
+def _asked_for(task: Task) -> list[JSON]:
+  """The values that a task depends on: whatever words a model finds for them would be others."""
+  return [*(a.value for a in task.answers), *(v for g in task.gold for v in g.call.arguments.values())]
 
 
 def play_all(name: str, tasks: Sequence[Task], samples: int, one: Play, concurrency: int) -> list[Trajectory]:

@@ -43,6 +43,13 @@ class Closable(Protocol):
   def close(self) -> None: ...
 
 
+@runtime_checkable
+class Ending(Protocol):
+  """A session that holds something outside of this process, and lets go of it when the conversation is over."""
+
+  async def aclose(self) -> None: ...
+
+
 async def play(
   task: Task, assistant: Speaker, user: Speaker, server: ToolServer, tokenizer: ChatTokenizer, limits: Limits, sample: int, seed: int,
   reward_name: str = 'gated', terms: Mapping[str, Term] = NO_TERMS,
@@ -65,7 +72,11 @@ async def play(
   finally:
     if isinstance(assistant, Closable):
       assistant.close()
-  return _scored(talk, sample, outcome, note, reward_name, terms)
+  try:
+    return _scored(talk, sample, outcome, note, reward_name, terms)
+  finally:
+    if isinstance(talk.session, Ending):
+      await talk.session.aclose()
 
 
 def failed(task: Task, sample: int, outcome: Outcome, note: str) -> Trajectory:

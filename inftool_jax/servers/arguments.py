@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import re
+import zoneinfo
 from collections.abc import Mapping
 
 import jsonschema
 
 from inftool_jax.servers import schemas
+from inftool_jax.specs import naming
 from inftool_jax.types import JSON, Tool
 
 MAX_DEPTH = 24
@@ -15,6 +19,8 @@ MAX_NODES = 4000
 MAX_TEXT = 20_000
 MAX_INTEGER = 2**63
 SHOWN = 60
+_CLOCK = re.compile(r'(?:[01]?\d|2[0-3]):[0-5]\d(?::[0-5]\d)?')
+_CLOCK_STATED = re.compile(r'\bHH:MM\b|24-hour', re.IGNORECASE)
 
 
 def shown(value: object) -> str:
@@ -75,7 +81,27 @@ def invalid(arguments: Mapping[str, JSON], tool: Tool) -> str:
   if unknown:
     return f'unknown argument "{shown(unknown)}"'
   error = document.error(dict(arguments))
-  return _message(error, arguments) if error is not None else ''
+  return _message(error, arguments) if error is not None else _unreal(arguments, document)
+
+
+def _unreal(arguments: Mapping[str, JSON], document: schemas.Document) -> str:
+  """Text that its schema takes and no server would: a time zone that does not exist, a time of day that is none."""
+  declared = document.resolve(document.root).get('properties', {})
+  for name, value in arguments.items():
+    if not isinstance(value, str) or not isinstance(declared.get(name), Mapping):
+      continue
+    words = naming.words(name)
+    if (words[-1:] == ['timezone'] or words[-2:] == ['time', 'zone']) and zones() and value not in zones():
+      return f'argument "{name}": there is no time zone {shown(value)}'
+    if words[-1:] == ['time'] and _CLOCK_STATED.search(str(declared[name].get('description', ''))) and not _CLOCK.fullmatch(value.strip()):
+      return f'argument "{name}": {shown(value)} is no time of day'
+  return ''
+
+
+@functools.cache
+def zones() -> frozenset[str]:
+  """The names of the IANA database; empty where there is none."""
+  return frozenset(zoneinfo.available_timezones())
 
 
 def _unknown(arguments: Mapping[str, JSON], root: schemas.Node) -> str:

@@ -9,7 +9,11 @@ from typing import Literal
 from inftool_jax.servers.schemas import Document
 from inftool_jax.types import JSON, Tool
 
-Role = Literal['create', 'get', 'find', 'list', 'update', 'delete', 'action', 'pure', 'read', 'write']
+Role = Literal[
+  'create', 'get', 'find', 'list', 'update', 'delete', 'action', 'pure', 'read', 'write',
+  'put', 'move', 'edit', 'open', 'below',  # of files (documents.py)
+  'add_many', 'remove_many', 'extend', 'shorten', 'survey',  # of many records in one call (batches.py)
+]
 Test = Literal['equal', 'at_least', 'at_most', 'contains', 'limit', 'offset']
 How = Literal['set', 'append', 'remove', 'increase', 'decrease']
 Path = tuple[str, ...]
@@ -66,6 +70,7 @@ class Operation:
   computed: frozenset[str] = frozenset()  # normal names that output and arguments share, but not the value
   record_path: Path = ()  # where the record stands in the output
   list_path: Path | None = None  # where the list of records stands in the output
+  uses: Mapping[str, str] = dataclasses.field(default_factory=dict)  # what documents.py and batches.py use a parameter for -> its name
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,6 +16,7 @@ from inftool_jax.types import JSON
 MAX_FIELDS = 24
 # Said about a call, not about a record.
 ACKNOWLEDGEMENTS = frozenset(listed('success ok deleted message error removed done acknowledged'))
+NUMERAL = '^[1-9][0-9]{6}$'  # of an id that tools take as text and outputs show as a number
 _TEXT = frozenset(listed('query q search keyword keywords term text'))
 _LIMITS = frozenset(listed('limit max_results count top per_page page_size size'))
 _LOW = frozenset(listed('min from after since start minimum'))
@@ -81,10 +82,17 @@ def _shown_fields(parts: Sequence[Part]) -> dict[str, Field]:
 
 
 def _id_field(name: str, fields: Mapping[str, Field], targets: Sequence[Part]) -> Field:
-  """The id's field: in the form in which tools take it, else as outputs show it."""
+  """The id's field: in the form in which tools take it, if outputs can show it so, else as they show it."""
   if targets:
-    shape = targets[0].shape
-    return Field(name, shape.parameters[targets[0].target], shape.inputs)
+    shape, shown = targets[0].shape, fields.get(name)
+    taken = shape.parameters[targets[0].target]
+    node = shown.document.resolve(shown.schema) if shown is not None else {}
+    if shown is not None and values.type_of(taken) == 'string' and not {'pattern', 'enum', 'format'} & set(taken):
+      if values.type_of(node) == 'integer':
+        return Field(name, {**taken, 'pattern': NUMERAL}, shape.inputs)
+      if values.type_of(node) == 'string' and {'pattern', 'format'} & set(node):
+        return Field(name, node, shown.document)
+    return Field(name, taken, shape.inputs)
   return fields[name] if name in fields else Field(name, {'type': 'string'}, schemas.compiled({}))
 
 

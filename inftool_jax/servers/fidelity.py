@@ -67,13 +67,18 @@ def compare(tools: Sequence[Tool], recording: Sequence[Recorded], seed: int = 0)
     theirs, ours = _data(real), simulated.structured
     for name, share in _answers(theirs, ours, tool):
       found[name].append(share)
-    if shown := [value for value in written if value in real.content]:
-      found['state'].append(sum(written[value] in simulated.content for value in shown) / len(shown))
+    if shown := [value for value in written if _shows(real, value)]:
+      found['state'].append(sum(_shows(simulated, written[value]) for value in shown) / len(shown))
     meant.update(_ids(theirs, ours))
     if tool is not None and tool.writes:
       texts = zip(_leaves(recorded.call.arguments), _leaves(call.arguments), strict=True)
       written.update((str(a), str(b)) for a, b in texts if isinstance(a, str) and len(a) >= SHORTEST)
   return [_conformance(name, found) for name, found in shares.items()]
+
+
+def _shows(result: Result, value: str) -> bool:
+  """Whether an answer contains a text, also where it stands in JSON."""
+  return value in result.content or json.dumps(value, ensure_ascii=False)[1:-1] in result.content
 
 
 def _answers(real: JSON, simulated: JSON, tool: Tool | None) -> Iterator[tuple[str, float]]:

@@ -38,6 +38,14 @@ def refuse(parameter: str, reason: str) -> Refusal:
   return Refusal(f'argument "{parameter}": {reason}')
 
 
+def listed(arguments: Arguments, parameter: str, of: type) -> list:
+  """The members of a list. Raises `Refusal` where a loose schema let something else pass."""
+  value = arguments[parameter]
+  if not isinstance(value, list) or not all(isinstance(v, of) for v in value):
+    raise refuse(parameter, 'is not a list of what it should list')
+  return value
+
+
 def check_references(context: Context, operation: Operation, arguments: Arguments) -> None:
   """Raises `Refusal` for an argument that should be the id of a record and is not."""
   for parameter, key in operation.references.items():
@@ -58,6 +66,8 @@ def locate(context: Context, operation: Operation, arguments: Arguments) -> tupl
   entity = context.catalog.entities[operation.entity]
   lookup = [(p, f) for p, f in operation.lookup if p in arguments]
   if operation.id_parameter:
+    if operation.id_parameter not in arguments:  # of a path, and yet not declared as required
+      raise refuse(operation.id_parameter, f'which {entity.name} is meant?')
     key = str(arguments[operation.id_parameter])
     record = context.store.get(entity.key, key)
     if record is None:
@@ -87,8 +97,8 @@ def _optional(entity: Entity) -> frozenset[str]:
 
 def create(context: Context, operation: Operation, arguments: Arguments, text: str) -> Facts:
   entity = context.catalog.entities[operation.entity]
-  given = next((p for p in arguments if names.normal(p) in entity.aliases), None)
-  if given is not None:
+  given = operation.uses.get('own', '')
+  if given in arguments:
     number: JSON = arguments[given]
     if context.store.get(entity.key, str(number)) is not None:
       raise refuse(given, f'{argument_checks.shown(number)} exists already')

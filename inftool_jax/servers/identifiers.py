@@ -18,7 +18,7 @@ def opaque(entity: str, *parts: str) -> str:
 def is_identifier(name: str) -> bool:
   """Whether a field's name says that it holds an id: 'id', 'orderId', 'order_uuid'."""
   words = naming.words(name)
-  return bool(words) and words[-1] in ('id', 'uuid', 'guid')
+  return bool(words) and words[-1] in ('id', 'uuid', 'guid', 'sid', 'pid', 'pk')
 
 
 def stem(name: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from inftool_jax.servers.words import listed
 from inftool_jax.specs import naming
 
-_VERBS = frozenset(listed(
+VERBS = frozenset(listed(
   'get retrieve fetch show read view describe lookup look check list search find query browse filter count inspect create add insert '
   'register new upload import book schedule post open place reserve clone copy generate submit make start log record issue file request '
   'enroll update edit set modify change rename replace patch put move assign enable disable toggle reschedule write save mark upsert '
@@ -18,10 +18,23 @@ _VERBS = frozenset(listed(
   'deactivate ship return deposit withdraw deduct restock attach append convert calculate compute estimate validate compare do '
   'suspend block unblock accept decline mute unmute follow unfollow checkout end begin subscribe renew extend expire settle flag '
   'verify resolve escalate release dispatch deliver pin unpin star unstar hold redeem credit debit increase decrease charge invite join '
-  'leave'
+  'leave terminate kill enrich extract scrape crawl analyze select'
 ))
 LIST_VERBS = frozenset(listed('list search browse filter query'))
 _PARTICLES = frozenset(listed('up out off in on back down'))
+# Names that end in what is done: 'creators_list', 'article_searcher'.
+_TRAILING: Mapping[str, str] = {
+  'list': 'list', 'read': 'get', 'retrieve': 'get', 'create': 'create', 'update': 'update', 'destroy': 'delete', 'getter': 'get',
+  'fetcher': 'fetch', 'reader': 'read', 'finder': 'find', 'searcher': 'search', 'lister': 'list',
+}
+_ARTICLES = frozenset(listed('a an the single your my'))
+_SAYING_NOTHING = frozenset(listed('detail details info information'))
+_MANY = frozenset(listed('series news people children media'))
+# Plural words for what is said of one thing.
+_MASS = frozenset(listed(
+  'details info information statistics stats data status settings metadata coordinates directions properties preferences analytics '
+  'metrics insights results'
+))
 _LINKS = frozenset(listed('by for to of from with in on at as into and using near within'))
 ADD_VERBS = frozenset(listed('add attach append insert assign'))
 REMOVE_VERBS = frozenset(listed('remove detach delete drop unassign'))
@@ -31,6 +44,7 @@ DECREASE_VERBS = frozenset(listed('withdraw debit decrease redeem deduct consume
 _IRREGULAR: Mapping[str, str] = {
   'pay': 'paid', 'send': 'sent', 'hold': 'held', 'begin': 'begun', 'set': 'set', 'put': 'put', 'read': 'read', 'run': 'run',
   'cancel': 'cancelled', 'ship': 'shipped', 'stop': 'stopped', 'drop': 'dropped', 'book': 'booked', 'submit': 'submitted',
+  'write': 'written',
   'withdraw': 'withdrawn', 'pin': 'pinned', 'unpin': 'unpinned', 'star': 'starred', 'flag': 'flagged', 'leave': 'left', 'refer': 'referred',
   'reopen': 'open', 'open': 'open', 'resume': 'active', 'activate': 'active', 'deactivate': 'inactive', 'enable': 'enabled',
 }
@@ -63,17 +77,24 @@ class Phrase:
 def phrase(name: str, server: str) -> Phrase:
   """Reads a tool's name; a prefix that repeats the server's name is left out."""
   words = _without_server(naming.words(name), naming.words(server))
-  at = next((i for i, w in enumerate(words[:3]) if w in _VERBS), None)
+  at = next((i for i, w in enumerate(words[:3]) if w in VERBS and not (i == 0 and words[1:2] and words[1] in _SAYING_NOTHING)), None)
   verb = words[at] if at is not None else words[0] if len(words) > 1 else ''
   rest = words if at is None else words[at + 1:]
+  if len(words) > 1 and words[-1] in _TRAILING and words[0] not in VERBS:
+    verb, rest, at = _TRAILING[words[-1]], words[:-1], None
+  while len(rest) > 1 and rest[0] in _ARTICLES:
+    rest = rest[1:]
   while len(rest) > 1 and rest[0] in _PARTICLES:
     rest = rest[1:]
   cut = next((i for i, w in enumerate(rest) if w in _LINKS), len(rest))
   nouns, tail = rest[:cut], rest[cut:]
   if not nouns and at:
     nouns = words[:at]
+  plural = bool(nouns) and (nouns[-1] in _MANY or (naming.singular(nouns[-1]) != nouns[-1] and nouns[-1] not in _MASS))
+  while len(nouns) > 1 and nouns[-1] in _SAYING_NOTHING:
+    nouns = nouns[:-1]
   target = '_'.join(tail[1:]) if tail and tail[0] in ('as', 'to') else ''
-  return Phrase(verb, noun_of(nouns), target, bool(nouns) and naming.singular(nouns[-1]) != nouns[-1])
+  return Phrase(verb, noun_of(nouns), target, plural)
 
 
 def noun_of(words: Sequence[str]) -> str:
@@ -88,7 +109,9 @@ def normal(name: str) -> str:
 
 def _without_server(words: list[str], server: list[str]) -> list[str]:
   head = len(server)
-  return words[head:] if head and words[:head] == server and len(words) > head else words
+  if head and words[:head] == server and len(words) > head:
+    return words[head:]
+  return words[1:] if server and words[0] == server[-1] and len(words) > 1 and words[0] not in VERBS else words
 
 
 def participle(verb: str) -> str:

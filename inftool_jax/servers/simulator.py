@@ -16,13 +16,14 @@ from collections.abc import Collection, Mapping, Sequence
 
 from inftool_jax.rewards.canonical import canonical, canonical_value
 from inftool_jax.servers import arguments as argument_checks
-from inftool_jax.servers import handlers, operations, responses, schemas, seeding
-from inftool_jax.servers.catalog import Operation
+from inftool_jax.servers import batches, documents, handlers, operations, responses, schemas, seeding
+from inftool_jax.servers.catalog import Operation, Role
 from inftool_jax.servers.handlers import Context, Refusal
 from inftool_jax.servers.state import Store
 from inftool_jax.servers.words import Pool
 from inftool_jax.types import JSON, Call, Result, Tool
 
+_HANDLERS: Mapping[Role, handlers.Handler] = {**handlers.HANDLERS, **documents.HANDLERS, **batches.HANDLERS}
 _NOTHING = Store({})  # what pure functions may see of a session
 
 
@@ -90,15 +91,15 @@ class SimulatorSession:
       return responses.failure(problem)
     arguments = {**self._simulator.defaults(operation.tool), **given}
     try:
-      return self._served(operation, arguments, canonical(call, operation.tool))
+      return self._served(operation, arguments, given, canonical(call, operation.tool))
     except Refusal as refusal:
       return responses.failure(str(refusal))
 
-  def _served(self, operation: Operation, arguments: Mapping[str, JSON], text: str) -> Result:
+  def _served(self, operation: Operation, arguments: Mapping[str, JSON], given: Mapping[str, JSON], text: str) -> Result:
     store = _NOTHING if operation.role == 'pure' else self._store
     context = Context(self._simulator.catalog, store, self._seed, self._simulator.pool)
-    handlers.check_references(context, operation, arguments)
-    facts = handlers.HANDLERS[operation.role](context, operation, arguments, text)
+    handlers.check_references(context, operation, given)  # an id that is a default is what the specification says there is
+    facts = _HANDLERS[operation.role](context, operation, arguments, text)
     schema = operation.tool.output_schema
     pool: Pool = 'train' if operation.role == 'pure' else self._simulator.pool
     return responses.success(responses.written(operation, None if schema is None else schemas.compiled(schema), facts, pool))

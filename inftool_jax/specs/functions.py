@@ -91,9 +91,10 @@ def _operation(pointer: str, server: str, entry: JSON, problems: list[tuple[str,
     raise ValueError(f'{key} is not an object')
   description = naming.clean(function.get('description'))
   effect = effects.stated(function.get('x-effect'))
+  arguments = mcp.inputs(function.get(key) or {}, f'{place}/{key}', problems)
   return Operation(
     server=server, domain='other', name=naming.valid_name(name, 'function'),
     description=description or ' '.join(naming.words(name)) or name,
-    input_schema=mcp.inputs(function.get(key) or {}, f'{place}/{key}', problems),
+    input_schema=arguments,
     output_schema=mcp.output(function.get('returns'), f'{place}/returns', problems),
-    effect=effect or effects.of_mcp(name, description, {}), pointer=pointer)
+    effect=effect or effects.of_mcp(name, description, {}, arguments['properties']), pointer=pointer)

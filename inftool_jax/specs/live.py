@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import os
 import sys
@@ -30,6 +31,7 @@ SECONDS = 60.0
 MAX_BYTES = 16 * 2**20
 MAX_PAGES = 200
 MAX_TOOLS = 5000
+FOLDER = '{folder}'  # in a command: a folder of its own, new each time
 _SHOWN = 300  # characters of a complaint
 _TALKATIVE = ('mcp', 'client', 'httpx2', 'httpcore2')  # their loggers tell URLs and messages whole
 
@@ -59,20 +61,38 @@ def talk(source: Source, use: Callable[[mcp.Client], Awaitable[T]], seconds: flo
       raise SpecError(f'{source.named}: {_reason(e, source)}{_complaint(errors, source)}') from None
 
 
+@dataclasses.dataclass(frozen=True)
+class Place:
+  """Where a command runs: `{folder}` in its words and variables stands for `folder`, `wrap` is put before it."""
+
+  folder: str
+  wrap: tuple[str, ...] = ()
+  inside: bool = False  # whether `folder` is also its working, home and temporary folder
+
+
 async def _within(source: Source, errors: Any, use: Callable[[mcp.Client], Awaitable[T]], seconds: float) -> T:
-  async with asyncio.timeout(seconds):
-    if source.url:
-      return await _over_http(source, use)
-    return await _over_stdio(source, errors, use)
+  with tempfile.TemporaryDirectory() as folder:
+    async with asyncio.timeout(seconds):
+      return await connected(source, errors, use, Place(folder))
 
 
-async def _over_stdio(source: Source, errors: Any, use: Callable[[mcp.Client], Awaitable[T]]) -> T:
+async def connected(source: Source, errors: Any, use: Callable[[mcp.Client], Awaitable[T]], place: Place) -> T:
+  """What `use` makes of a client that is connected to the server. Raises whatever the SDK, the server or `use` come up with."""
+  return await _over_http(source, use) if source.url else await _over_stdio(source, errors, use, place)
+
+
+async def _over_stdio(source: Source, errors: Any, use: Callable[[mcp.Client], Awaitable[T]], place: Place) -> T:
   import mcp
   from mcp.client.stdio import stdio_client
 
-  command = [sys.executable, '-I', relay.__file__, str(MAX_BYTES), *map(sources.expand, source.command)]
-  environment = {name: sources.expand(value) for name, value in source.environment.items()}
-  parameters = mcp.StdioServerParameters(command=command[0], args=command[1:], env=environment)
+  def filled(text: str) -> str:
+    return sources.expand(text.replace(FOLDER, place.folder))
+
+  command = [sys.executable, '-I', relay.__file__, str(MAX_BYTES), *place.wrap, *map(filled, source.command)]
+  home = dict.fromkeys(('HOME', 'TMPDIR', 'XDG_CACHE_HOME', 'XDG_CONFIG_HOME'), place.folder) if place.inside else {}
+  environment = {**home, **{name: filled(value) for name, value in source.environment.items()}}
+  parameters = mcp.StdioServerParameters(
+    command=command[0], args=command[1:], env=environment, cwd=place.folder if place.inside else None)
   async with mcp.Client(stdio_client(parameters, errlog=errors), cache=None) as client:
     return await use(client)
 

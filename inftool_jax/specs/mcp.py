@@ -63,11 +63,12 @@ def _operation(pointer: str, server: Mapping[str, Any], tool: JSON, stem: str, p
   if not isinstance(tool, dict) or not isinstance(tool.get('name'), str):
     raise ValueError('has no name')
   description = naming.clean(tool.get('description')) or naming.clean(tool.get('title'))
+  arguments = _inputs(pointer, tool, problems)
   return Operation(
     server=_server_name(server, stem), domain=_domain(server), name=naming.valid_name(tool['name'], 'tool'),
-    description=description or ' '.join(naming.words(tool['name'])), input_schema=_inputs(pointer, tool, problems),
+    description=description or ' '.join(naming.words(tool['name'])), input_schema=arguments,
     output_schema=output(tool.get('outputSchema', tool.get('output_schema')), f'{pointer}/outputSchema', problems),
-    effect=_effect(pointer, tool, description, problems), pointer=pointer)
+    effect=_effect(pointer, tool, description, arguments, problems), pointer=pointer)
 
 
 def _inputs(pointer: str, tool: Mapping[str, JSON], problems: list[tuple[str, str]]) -> Schema:
@@ -104,12 +105,12 @@ def _expand(schema: Schema, document: JSON, pointer: str, sending: bool, problem
   return out
 
 
-def _effect(pointer: str, tool: Mapping[str, JSON], description: str, problems: list[tuple[str, str]]) -> Effect:
+def _effect(pointer: str, tool: Mapping[str, JSON], description: str, arguments: Schema, problems: list[tuple[str, str]]) -> Effect:
   annotations = tool['annotations'] if isinstance(tool.get('annotations'), dict) else {}
   raw = annotations.get('effect', tool.get('x-effect'))
   effect = effects.stated(raw)
   if effect is None:
-    effect = effects.of_mcp(tool['name'], description, annotations)
+    effect = effects.of_mcp(tool['name'], description, annotations, arguments['properties'])
     if raw is not None:
       problems.append((f'{pointer}/annotations/effect', f'is none of {", ".join(effects.EFFECTS)}; {effect!r} is taken'))
   return effect

@@ -11,6 +11,7 @@ _WORD = re.compile(r'[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z0-9]+|[A-Z0-9]+')
 _INVALID = re.compile(r'[^A-Za-z0-9_-]+')
 _TAG = re.compile(
   r'</?(?:p|br|b|i|a|ul|ol|li|code|pre|div|span|strong|em|h[1-6]|table|tr|td|th|tbody|thead|note|hr)\b[^<>]*>', re.IGNORECASE)
+_INVARIABLE = frozenset({'series', 'species', 'news'})
 _SENTENCE_END = re.compile(r'(?<=[.!?])\s+(?=[A-Z(\[`*])')
 
 
@@ -43,6 +44,8 @@ def valid_name(text: str, fallback: str) -> str:
 
 def singular(word: str) -> str:
   """A plain singular of an English plural: 'addresses' -> 'address', 'cities' -> 'city', 'orders' -> 'order'."""
+  if word in _INVARIABLE:
+    return word
   if len(word) > 4 and word.endswith('ies'):
     return word[:-3] + 'y'
   if word.endswith(('sses', 'xes', 'ches', 'shes')):

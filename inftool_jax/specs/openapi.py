@@ -113,7 +113,7 @@ class _Reader:
     self._add_body(arguments, operation)
     effect = effects.stated(operation.get('x-effect'))
     if effect is None:
-      effect = effects.of_http(method, name, path)
+      effect = effects.of_http(method, name, path, _description(operation, item))
       if 'x-effect' in operation:
         self.problems.append((f'{pointer}/x-effect', f'is none of {", ".join(effects.EFFECTS)}; {effect!r} is taken'))
     return Operation(

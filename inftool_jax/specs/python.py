@@ -128,7 +128,7 @@ def _operation(function: Function, server: str, hints: Hints, problems: list[tup
     server=server, domain='other', name=naming.valid_name(function.name, 'function'), description=told.description or words,
     input_schema=mcp.inputs({**raw, **definitions}, pointer, problems),
     output_schema=mcp.output({**returned, **definitions} if returned else None, pointer, problems),
-    effect=effects.of_mcp(function.name, told.description, {}), pointer=pointer, locations=locations)
+    effect=effects.of_mcp(function.name, told.description, {}, properties), pointer=pointer, locations=locations)
 
 
 def _arguments(function: Function) -> Iterator[tuple[ast.arg, ast.expr | None, str]]:

@@ -96,7 +96,10 @@ def _operation(pointer: str, row: JSON, problems: list[tuple[str, str]]) -> Oper
   stated = row.get('effect', row.get('x-effect'))
   effect = effects.stated(stated)
   if effect is None:
-    effect = effects.of_http(method, name, path) if method else effects.of_words(naming.words(name)) or 'read'
+    if method:
+      effect = effects.of_http(method, name, path, naming.clean(row.get('api_description')))
+    else:
+      effect = effects.of_words(naming.words(name)) or 'read'
     if stated is not None:
       problems.append((f'{pointer}/effect', f'is none of {", ".join(effects.EFFECTS)}; {effect!r} is taken'))
   return Operation(

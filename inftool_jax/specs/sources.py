@@ -2,6 +2,7 @@
 
     npx -y @modelcontextprotocol/server-filesystem /tmp          a command, words as a shell has them
     GITHUB_TOKEN=${GITHUB_TOKEN} npx -y server-github            variables that the command gets, before it
+    npx -y @modelcontextprotocol/server-filesystem {folder}      {folder} is a new, empty folder each time it is started
     https://example.com/mcp                                      streamable HTTP
     https://example.com/mcp 'Authorization: Bearer ${TOKEN}'     headers behind it
 

@@ -25,7 +25,7 @@ OPTIONS = (
   '--config.rounds.objective.correction=sequence', '--config.rounds.updates_per_batch=2', '--config.rounds.refills=1',
   '--config.rounds.replay=0.25', '--config.rounds.overlong_limit=64', '--config.rounds.overlong_buffer=32',
   '--config.rounds.credit=turn', '--config.rounds.optimizer.name=adamw', '--config.rounds.optimizer.moment=bfloat16',
-  '--config.rounds.optimizer.learning_rate=1e-4', '--config.rounds.steps=3',
+  '--config.rounds.optimizer.learning_rate=1e-4', '--config.rounds.steps=3', '--config.rounds.voiced=True',
 )  # fmt: skip
 
 

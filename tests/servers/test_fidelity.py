@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pathlib
 from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inftool_jax import specs, types
 from inftool_jax.servers import fidelity
 from inftool_jax.servers.fidelity import Conformance, Recorded, compare
 from inftool_jax.servers.simulator import Simulator
@@ -105,3 +107,18 @@ json_values = st.recursive(
 def test_whatever_a_server_answers_the_shares_are_shares(shop, session, content, structured, is_error):
   for found in compare(shop, changed(session, 1, Result(content, structured, is_error))):
     assert all(0 <= share <= 1 for share in (found.agreement, found.schema, found.fields, found.state) if share is not None)
+
+
+RECORDED = pathlib.Path(__file__).parent / 'data' / 'recorded'
+
+
+@pytest.mark.parametrize(('server', 'calls', 'unlike'), [
+  ('memory', 13, set()), ('filesystem', 16, set()), ('everything', 7, set()), ('time', 6, set()),
+  ('git', 11, {'git_log', 'git_checkout', 'git_branch', 'git_show'}),
+])
+def test_five_real_servers_as_recorded(server, calls, unlike):
+  tools = specs.load(RECORDED / server / 'tools.json').tools
+  lines = (RECORDED / server / 'recording.jsonl').read_text().splitlines()
+  found = compare(tools, [types.from_json(Recorded, json.loads(line)) for line in lines])
+  assert sum(c.calls for c in found) == len(lines) == calls
+  assert {c.tool for c in found if c.least < 0.8} == unlike

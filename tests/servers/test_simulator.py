@@ -53,6 +53,17 @@ def test_find_by_natural_key(simulator):
   assert missing.is_error and 'email' in missing.content
 
 
+def test_time_zones_and_times_of_day_that_do_not_exist_are_refused():
+  text = {'type': 'string'}
+  parameters = {'source_timezone': text, 'time': {**text, 'description': 'as HH:MM'}}
+  tool = Tool('convert_time', '', {'type': 'object', 'properties': parameters}, None, 'clock', 'pure', ())
+  session = Simulator([tool]).open(1)
+  assert not session.execute(Call('convert_time', {'source_timezone': 'Asia/Tokyo', 'time': '9:15'})).is_error
+  for wrong in ({'source_timezone': 'Mars/Olympus'}, {'time': '25:99'}):
+    result = session.execute(Call('convert_time', wrong))
+    assert result.is_error and next(iter(wrong)) in result.content
+
+
 def test_list_filters_and_limits(simulator):
   session = simulator.open(7)
   orders = session.snapshot()['shop/order']

@@ -35,3 +35,22 @@ def test_mcp(name, annotations, effect):
 
 def test_stated_takes_the_six_effects_only():
   assert [effects.stated(e) for e in (*effects.EFFECTS, 'write', None, ['read'])] == [*effects.EFFECTS, None, None, None]
+
+
+@pytest.mark.parametrize(('method', 'name', 'description', 'effect'), [
+  ('POST', 'SentimentAnalysis', 'Identifies the sentiment of a document.', 'pure'),
+  ('POST', 'x', 'New contract. Creates a contract.', 'create'),
+  ('GET', 'numbers_base', 'Convert a given number to octal', 'pure'),
+  ('GET', 'numbers_prime', 'Checks whether a given number is a prime or not', 'pure'),
+  ('GET', 'tide', 'Predicts the tide at a gauge', 'read'),  # of what the server knows
+  ('GET', 'empty', 'Removes all items from the cart', 'delete'),
+  ('GET', 'list_items', 'Removes nothing', 'read'),
+  ('PUT', 'addReceipt', '', 'create'),
+])
+def test_http_described(method, name, description, effect):
+  assert effects.of_http(method, name, '/x', description) == effect
+
+
+def test_what_writes_files_is_not_pure():
+  assert effects.of_mcp('convert_html', '', {}, ['input']) == 'pure'
+  assert effects.of_mcp('convert_html', '', {}, ['input', 'outputDir']) == 'action'

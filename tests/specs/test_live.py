@@ -82,6 +82,12 @@ def test_pages_that_never_end_and_too_many_tools(tmp_path, monkeypatch):
   assert [str(p) for p in told] == ['x: has more than 10 tools; the others are left out']
 
 
+def test_a_command_gets_a_folder_of_its_own(tmp_path):
+  tool = "{'name': 'x', 'description': str(os.listdir(sys.argv[1])) + sys.argv[1], 'inputSchema': {'type': 'object'}}"
+  told = [live.fetch(scripted(tmp_path, f"return {{'tools': [{tool}]}}", '{folder}'))['tools'][0]['description'] for _ in range(2)]
+  assert all(t.startswith('[]/') for t in told) and told[0] != told[1]
+
+
 @pytest.mark.parametrize(('body', 'said'), [
   ('time.sleep(60)', 'did not answer within 4 s'), ("sys.exit('gone wrong')", 'it says: gone wrong'),
   ("while True: print('x' * 10**6, end='', flush=True)", 'more than 1 MiB were sent'), ("return {'tools': 7}", 'cannot be read')])
