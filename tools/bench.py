@@ -3,6 +3,7 @@
   python -m tools.bench checkpoint --gb=2              # import and export of a random checkpoint of so many 10^9 bytes, in shards
   python -m tools.bench checkpoint --gb=2 --int8       # the same import as the frozen base of adapters
   python -m tools.bench tree DIR --out=FOLDER          # the MCP tree of what tools.ingest wrote to DIR: time, growth, recall, precision
+  python -m tools.bench update --work=FILE --model=DIR # one GRPO update on ready-made rollouts: time, memory, loss, gradient norm
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from absl import app, flags
 
 from inftool_jax.errors import InftoolError
-from tools import bench_checkpoint, bench_tree
+from tools import bench_checkpoint, bench_tree, bench_update
 
 OUT = flags.DEFINE_string('out', None, 'tree: folder to write figures and plots to')
 
@@ -24,8 +25,10 @@ def main(argv: list[str]) -> None:
       bench_checkpoint.run()
     elif argv[1:2] == ['tree'] and len(argv) == 3 and OUT.value:
       bench_tree.run(Path(argv[2]), Path(OUT.value))
+    elif argv[1:] == ['update'] and bench_update.WORK.value and bench_update.MODEL.value:
+      bench_update.run(Path(bench_update.WORK.value), Path(bench_update.MODEL.value))
     else:
-      raise app.UsageError('expected checkpoint, or tree DIR --out=FOLDER')
+      raise app.UsageError('expected checkpoint, tree DIR --out=FOLDER, or update --work=FILE --model=DIR')
   except InftoolError as e:
     sys.exit(str(e))
 
