@@ -38,17 +38,25 @@ def get_config(preset: str = 'tiny') -> ml_collections.ConfigDict:
   return config
 
 
-def arm(name: str) -> ml_collections.ConfigDict:
-  """The tiny preset on one arm of the ablation. Arms that do not probe get the probe's conversations as prompts."""
-  config = _tiny()
+def arm(name: str, preset: str = 'tiny') -> ml_collections.ConfigDict:
+  """A preset on one arm of the ablation. Arms that do not probe get the probe's conversations as prompts."""
+  config = get_config(preset)
   config.rounds.arm = name
   config.stages = ('sft', 'rounds', 'evaluate')
-  config.evaluation.n = 0
+  if preset != 'smoke':
+    config.evaluation.n = 0
   config.evaluation.every = config.rounds.count
   if name != 'loop':
     per_unit = 8 / 6  # two of six kinds are pairs
     probed = config.probe.units * per_unit * config.probe.attempts
     config.rounds.tasks += round(probed / (config.rounds.steps * config.rounds.group))
+  return config
+
+
+def rewarded(reward: str, preset: str = 'tiny') -> ml_collections.ConfigDict:
+  """A preset with one of the rewards, on tasks that do not depend on it."""
+  config = arm('fresh', preset)
+  config.rounds.reward = reward
   return config
 
 

@@ -1,6 +1,9 @@
 """Trains every arm from one SFT policy per seed and prints how they compare, with intervals and budgets.
 
   python -m tools.ablate --out=runs/ablations --seeds=3
+  python -m tools.ablate --out=runs/rewards --seeds=3 --arms=gated,binary,additive --baseline=gated
+
+An arm is a config of configs/ablations; those of the first command differ in what a round trains on, those of the second in the reward.
 
 Restartable: finished runs are only read. Writes OUT/ablations.md and OUT/ablations.json.
 """
@@ -22,10 +25,12 @@ from inftool_jax.evaluation.statistics import Scored
 from inftool_jax.report import tables
 from inftool_jax.settings import ARMS
 
+CONFIGS = pathlib.Path('configs/ablations')
 OUT = flags.DEFINE_string('out', 'runs/ablations', 'folder of the runs and the table')
 SEEDS = flags.DEFINE_integer('seeds', 3, 'training seeds 0, 1, ...; 3 are a sign of life, 8 a claim', lower_bound=1)
 ARM = flags.DEFINE_list('arms', list(ARMS), 'arms to train and compare')
 BASELINE = flags.DEFINE_string('baseline', 'static', 'the arm that the others are compared with')
+PRESET = flags.DEFINE_string('preset', 'tiny', 'of configs/round.py; smoke only shows that everything runs')
 OVERRIDES = flags.DEFINE_multi_string('set', [], 'override for every run, such as --set=rounds.steps=4')
 
 
@@ -33,11 +38,16 @@ def main(argv: list[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f'unknown argument {argv[1]!r}')
   out = pathlib.Path(OUT.value)
+  missing = [arm for arm in ARM.value if not (CONFIGS / f'{arm}.py').is_file()]
+  if missing or BASELINE.value not in ARM.value:
+    known = ', '.join(sorted(path.stem for path in CONFIGS.glob('*.py')))
+    raise app.UsageError(f'unknown arms: {", ".join(missing)}; have {known}' if missing else '--baseline must be one of --arms')
+  whole = () if PRESET.value == 'smoke' else ('--config.evaluation.n=0',)
   for seed in range(SEEDS.value):
     cold = out / f'seed_{seed}' / 'sft'
-    _run('configs/round.py', cold, seed, '--config.rounds.count=0', '--config.evaluation.n=0')
+    _run(f'configs/round.py:{PRESET.value}', cold, seed, '--config.rounds.count=0', *whole)
     for arm in ARM.value:
-      _run(f'configs/ablations/{arm}.py', out / f'seed_{seed}' / arm, seed, f'--config.sft.checkpoint={cold}')
+      _run(f'{CONFIGS / arm}.py:{PRESET.value}', out / f'seed_{seed}' / arm, seed, f'--config.sft.checkpoint={cold}')
   table, figures = compare(out)
   manifest.write_bytes(out / 'ablations.json', manifest.readable(figures))
   manifest.write_bytes(out / 'ablations.md', table.encode())

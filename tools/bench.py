@@ -5,6 +5,7 @@
   python -m tools.bench tree DIR --out=FOLDER          # the MCP tree of what tools.ingest wrote to DIR: time, growth, recall, precision
   python -m tools.bench operations FILE...             # class, entity and key as inferred, against labels given by hand
   python -m tools.bench servers DIR                    # the laws of simulated servers, on every server of what tools.ingest wrote to DIR
+  python -m tools.bench update --work=FILE --model=DIR # one GRPO update on ready-made rollouts: time, memory, loss, gradient norm
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from absl import app, flags
 
 from inftool_jax.errors import InftoolError
-from tools import bench_checkpoint, bench_operations, bench_servers, bench_tree
+from tools import bench_checkpoint, bench_operations, bench_servers, bench_tree, bench_update
 
 OUT = flags.DEFINE_string('out', None, 'tree: folder to write figures and plots to')
 
@@ -30,8 +31,12 @@ def main(argv: list[str]) -> None:
       bench_operations.run([Path(a) for a in argv[2:]])
     elif argv[1:2] == ['servers'] and len(argv) == 3:
       bench_servers.run(Path(argv[2]))
+    elif argv[1:] == ['update'] and bench_update.WORK.value and bench_update.MODEL.value:
+      bench_update.run(Path(bench_update.WORK.value), Path(bench_update.MODEL.value))
     else:
-      raise app.UsageError('expected checkpoint, tree DIR --out=FOLDER, operations FILE..., or servers DIR')
+      raise app.UsageError(
+        'expected checkpoint, tree DIR --out=FOLDER, operations FILE..., servers DIR, or update --work=FILE --model=DIR'
+      )
   except InftoolError as e:
     sys.exit(str(e))
 

@@ -12,5 +12,5 @@ import ml_collections
 from configs import round as main_job
 
 
-def get_config() -> ml_collections.ConfigDict:
-  return main_job.arm('loop')
+def get_config(preset: str = 'tiny') -> ml_collections.ConfigDict:
+  return main_job.arm('loop', preset)

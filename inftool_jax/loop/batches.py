@@ -37,7 +37,9 @@ class Scores:
 def sizes(settings: Rounds, parts: int) -> tuple[int, int]:
   """(micro-batches, rows of one) of an update on a mesh with so many parts that have rows of their own."""
   rows = ROWS * parts
-  capacity = settings.tasks * settings.group + demonstrations(settings)  # every sequence in a row of its own: the most there can be
+  # Where a divergence is paid for, groups of equal rewards stay in beside those that follow them.
+  groups = settings.tasks * (1 if settings.objective.kl == 'none' else 1 + settings.refills)
+  capacity = groups * settings.group + demonstrations(settings)  # every sequence in a row of its own: the most there can be
   return -(-capacity // rows), rows
 
 

@@ -69,7 +69,7 @@ def train(
       if (n + 1) % settings.checkpoint_every == 0 or n + 1 == settings.steps or failing:
         store.write(folder / ROLLOUTS, window, f'rollouts_{n + 1:05d}')
         window = []
-        saver.save(n + 1, state, sampler.version, {'counts': dict(counts), 'guard': watch.position()}, values)
+        saver.save(n + 1, state, policy.version(context, number - 1, n + 1), {'counts': dict(counts), 'guard': watch.position()}, values)
       if failing:
         raise watch.error(stage, n + 1)
   if first < settings.steps:

@@ -41,11 +41,12 @@ def batch(
   behavior = np.where(mask, packed.logprobs_BxT, np.float32(0))
   if advantage is None:
     behavior = np.zeros_like(behavior)
-  elif np.isnan(behavior).any():
-    row, column = np.argwhere(np.isnan(behavior))[0]
+  elif (wrong := np.argwhere(~np.isfinite(behavior))).size:
+    row, column = wrong[0]
     named = f'token {packed.positions_BxT[row, column]} of sequence {packed.sequence_BxT[row, column]}'
-    raise ValueError(f'{named} is to be trained on but has no log-probability: it was not sampled by the policy')
-  elif (without := np.setdiff1d(np.flatnonzero([np.any(a) for a in advantage]), packed.sequence_BxT[packed.loss_mask_BxT])).size:
+    found = 'no log-probability' if np.isnan(behavior[row, column]) else f'the log-probability {behavior[row, column]}'
+    raise ValueError(f'{named} is to be trained on but has {found}: it was not sampled by the policy')
+  elif (without := np.setdiff1d(np.flatnonzero([np.any(a) for a in advantage]), packed.sequence_BxT[mask])).size:
     raise ValueError(f'sequence {without[0]} has an advantage but no token to train on')
 
   def shaped(rows_BxT: np.ndarray, fill: float = 0) -> np.ndarray:

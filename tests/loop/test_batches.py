@@ -155,3 +155,12 @@ def test_nothing_to_learn_from_is_a_batch_too(context):
 def test_the_room_of_a_program_follows_from_the_config(context):
   settings = dataclasses.replace(context.settings.rounds, tasks=5, group=4, replay=0.1)
   assert batches.demonstrations(settings) == 2 and batches.sizes(settings, 1) == (22, 1) and batches.sizes(settings, 8) == (3, 8)
+
+
+def test_groups_that_stay_in_for_their_divergence_have_room_beside_those_that_follow_them(context):
+  settings = context.settings.rounds
+  half = settings.row_length // 2 + 1  # no two samples share a row
+  groups = [group(f'task {n}', *[(1.0, half)] * settings.group) for n in range(2 * settings.tasks)]
+  reference = Scores(lambda batch: np.zeros_like(batch.weight))
+  batch, _ = batches.make(changed(context, ObjectiveConfig(kl='loss', kl_coefficient=0.1), refills=1), groups, (), reference)
+  assert batch.used == 2 * settings.tasks * settings.group

@@ -13,6 +13,7 @@ import pytest
 
 from inftool_jax.data import manifest, store
 from inftool_jax.loop import grpo, guard, policy
+from inftool_jax.training import stored
 from inftool_jax.types import Trajectory
 from tests.loop.conftest import SHORT, finish, start
 
@@ -50,6 +51,8 @@ def test_a_round_with_every_option_goes_on_from_a_checkpoint_to_the_same_bits(tm
   first, second = (manifest.find(folder / 'round_1') for folder in (workdir, killed))
   assert first.content_hash == second.content_hash and rollouts(workdir / 'round_1') == rollouts(killed / 'round_1')
   assert first.counts['steps'] == 6 and first.counts['conversations'] >= 3 * 2 * 4 and 'skipped updates' not in first.counts
+  states = {n: stored.read_manifest(workdir / 'round_1' / policy.CHECKPOINTS / f'step_{n:08d}') for n in (2, 3)}
+  assert {n: state.policy_version for n, state in states.items()} == {2: 3, 3: 4}  # SFT's is 1
   before, after = (json.loads((workdir / stage / 'policy.json').read_text())['params_hash'] for stage in ('sft', 'round_1'))
   assert before != after
 

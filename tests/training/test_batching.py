@@ -51,6 +51,12 @@ def test_a_trained_token_that_the_policy_did_not_sample_is_refused() -> None:
   assert not np.isnan(batch.behavior).any() and not batch.advantage.any()
 
 
+def test_a_trained_token_that_the_sampler_calls_impossible_is_refused() -> None:
+  impossible = dataclasses.replace(FLAT[0], logprobs=(-math.inf,) * len(FLAT[0].tokens))
+  with pytest.raises(ValueError, match='of sequence 0 is to be trained on but has the log-probability -inf'):
+    batching.batch(packing.pack([impossible], ROW), 1, 4, np.ones(1))
+
+
 @pytest.mark.parametrize('layout', LAYOUTS)
 def test_an_advantage_of_each_token_stands_at_that_token(layout: str) -> None:
   packed = LAYOUTS[layout]

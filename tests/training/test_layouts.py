@@ -45,7 +45,7 @@ def _known() -> dict[str, list[np.ndarray]]:
 def _batch(packed: Packed, rows: int, order: Sequence[int], config: ObjectiveConfig) -> step.Batch:
   lengths = np.array([sum(FLAT[i].loss_mask) for i in order]) * ~DEMONSTRATION[order]
   share = np.where(DEMONSTRATION[order], 0.5, objectives.shares(config, lengths, 20, BUDGET))
-  batch = batching.batch(packed, rows, MICRO[rows], ADVANTAGE[order], share, DEMONSTRATION[order])
+  batch = batching.batch(packed, rows, MICRO[rows], ADVANTAGE[order] * ~DEMONSTRATION[order], share, DEMONSTRATION[order])
 
   def of_tokens(values: list[np.ndarray]) -> np.ndarray:
     out = np.zeros((rows * MICRO[rows], ROW), np.float32)
