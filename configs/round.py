@@ -100,7 +100,7 @@ def _tiny() -> ml_collections.ConfigDict:
 def _tiny_stages(c: ml_collections.ConfigDict) -> None:
   c.synthesis = ml_collections.ConfigDict()
   c.synthesis.per_kind = ml_collections.ConfigDict(
-    dict(single=70, multiple=70, parallel=80, multi_step=120, missing_parameter=50, irrelevance=50)
+    dict(single=70, multiple=70, parallel=60, multi_step=120, missing_parameter=120, irrelevance=50)
   )
   c.synthesis.companions = 5  # more tasks over the tools of each
   c.synthesis.offered = (2, 4)
@@ -119,7 +119,7 @@ def _tiny_stages(c: ml_collections.ConfigDict) -> None:
 
   c.rounds = ml_collections.ConfigDict()
   c.rounds.count = 2
-  c.rounds.steps = 6  # batches of rollouts
+  c.rounds.steps = 10  # batches of rollouts
   c.rounds.updates_per_batch = 1
   c.rounds.arm = 'loop'  # loop, fresh, static, sft_more, rft
   c.rounds.reward = 'gated'  # gated, binary, additive
@@ -135,7 +135,7 @@ def _tiny_stages(c: ml_collections.ConfigDict) -> None:
   c.rounds.overlong_limit = 0  # tokens of the policy in a conversation, from which on the reward is lower by 1; 0: none
   c.rounds.overlong_buffer = 0  # tokens before that, over which it gets lower
   c.rounds.row_length = 1536
-  c.rounds.checkpoint_every = 3
+  c.rounds.checkpoint_every = 5
   c.rounds.checkpoint_keep = 2
   c.rounds.checkpoint_best = ''  # as in 'highest success'
   c.rounds.optimizer = _optimizer('muon', 1e-3, 5e-4, 0.03)

@@ -28,7 +28,8 @@ def companions(
 ) -> tuple[Task, ...]:
   """Up to `k` more tasks for each parent, which offer its tools in its order and carry its id in `parent`.
 
-  Twins are not kept together: of an irrelevance pair only the half that offers these tools is taken, and `twin` is empty.
+  Twins are not kept together: of an irrelevance pair only the half that offers these tools is taken, of a missing parameter
+  the half that has to ask, and `twin` is empty.
 
   Args:
     parents: tasks over `tools`.
@@ -62,7 +63,8 @@ def _companions(bench: Bench, parent: Task, k: int, seed: int, weights: Mapping[
       request = Request(f'{parent.id}-c{i}-{own % 16**6:06x}', kind, seeds.derive(own, attempt), (len(names), len(names)))
       made = [t for t in MAKERS[kind](outside if kind == 'irrelevance' else inside, request) if {o.name for o in t.tools} == names]
       if made:
-        task = dataclasses.replace(rng.choice(made), tools=parent.tools, parent=parent.id, twin='')
+        asking = [t for t in made if t.scenario.withheld] or made  # the twin that is told all is a plain call, of which there are many
+        task = dataclasses.replace(rng.choice(asking), tools=parent.tools, parent=parent.id, twin='')
         if fingerprint(task) not in seen:
           seen.add(fingerprint(task))
           yield task
