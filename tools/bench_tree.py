@@ -72,13 +72,17 @@ def _quality(tools: Sequence[Tool]) -> list[JSON]:
 
 
 def _growth(tools: Sequence[Tool]) -> list[dict[str, float]]:
-  """Processor time over random parts of the tools and as many perturbed copies: a clock would measure who else computes here."""
-  doubled = perturbing.perturb(tools, len(tools), 0, 0).tools
-  rng = seeds.rng(0, 'growth')
-  order = rng.sample(range(len(doubled)), len(doubled))
+  """Processor time over parts of the servers, each with as many perturbed copies: a clock would measure who else computes here.
+
+  Whole servers, and copies of each part anew: parts drawn from all tools and copies would have the fewer duplicates the smaller they are.
+  """
+  servers = sorted({tool.server for tool in tools})
+  order = seeds.rng(0, 'growth').sample(servers, len(servers))
   out = []
   for share in STEPS:
-    part = [doubled[i] for i in sorted(order[: int(share * len(doubled))])]
+    chosen = set(order[: round(share * len(servers))])
+    kept = [tool for tool in tools if tool.server in chosen]
+    part = perturbing.perturb(kept, len(kept), 0, 0).tools
     processor = time.process_time()
     left = len(tree.grow(part).tools)
     out.append({'tools': len(part), 'left': left, 'processor_seconds': time.process_time() - processor})

@@ -103,7 +103,7 @@ def consolidate(
 def _round(
   tools: tuple[Tool, ...], method: Method, target: int, labels: Mapping[str, str], rank: Mapping[str, int], number: int,
 ) -> tuple[tuple[Tool, ...], list[Merge]]:  # fmt: skip
-  pairs = method.neighbours.pairs(method.embedder.embed(tools), method.delta)
+  pairs = _pairs(tools, method, labels)
   found: list[tuple[list[int], Group]] = []
   for rows, inside in clusters(tools, pairs, labels, rank):
     found += [(rows, group) for group in method.discriminator.groups([tools[i] for i in rows], inside)]
@@ -124,6 +124,25 @@ def _round(
   return tuple(current.values()), made
 
 
+def _kinds(tools: Sequence[Tool], labels: Mapping[str, str]) -> np.ndarray:
+  """A number for each tool, equal where effect and label are: only these may be merged."""
+  codes: dict[tuple[str, str], int] = {}
+  return np.array([codes.setdefault((t.effect, labels.get(t.server, '')), len(codes)) for t in tools], dtype=int)
+
+
+def _pairs(tools: Sequence[Tool], method: Method, labels: Mapping[str, str]) -> Pairs:
+  """The neighbours of one kind among all tools' vectors; those of different kinds are not even compared."""
+  vectors, kinds = method.embedder.embed(tools), _kinds(tools, labels)
+  found: list[Pairs] = []
+  for kind in range(kinds.max(initial=-1) + 1):
+    rows = np.flatnonzero(kinds == kind)
+    part = method.neighbours.pairs(vectors[rows], method.delta)
+    found.append(Pairs(rows[part.first], rows[part.second], part.cosine))
+  first, second, cosine = (np.concatenate([getattr(p, name) for p in found]) for name in ('first', 'second', 'cosine'))
+  order = np.lexsort((second, first))
+  return Pairs(first[order], second[order], cosine[order])
+
+
 def clusters(
   tools: Sequence[Tool], pairs: Pairs, labels: Mapping[str, str], rank: Mapping[str, int],
 ) -> list[tuple[list[int], Pairs]]:  # fmt: skip
@@ -134,8 +153,7 @@ def clusters(
   from scipy.sparse import coo_matrix
   from scipy.sparse.csgraph import connected_components
 
-  codes: dict[tuple[str, str], int] = {}
-  kinds = np.array([codes.setdefault((t.effect, labels.get(t.server, '')), len(codes)) for t in tools], dtype=int)
+  kinds = _kinds(tools, labels)
   pairs = pairs.where(kinds[pairs.first] == kinds[pairs.second])
   graph = coo_matrix((np.ones(len(pairs)), (pairs.first, pairs.second)), shape=(len(tools), len(tools)))
   cluster_of = connected_components(graph, directed=False)[1]

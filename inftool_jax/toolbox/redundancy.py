@@ -63,9 +63,10 @@ class SchemaOverlap:
 
   def __init__(self, overlap: float = 0.5, output_overlap: float = 0.2) -> None:
     self.overlap, self.output_overlap = overlap, output_overlap
+    self._told: dict[int, Facts] = {}  # by id of the tool that they hold: most tools of a round were in the one before
 
   def groups(self, tools: Sequence[Tool], pairs: Pairs) -> tuple[Group, ...]:
-    facts = [_facts(tool) for tool in tools]
+    facts = [self._facts(tool) for tool in tools]
     group_of: dict[int, list[int]] = {i: [i] for i in range(len(tools))}
     cosine_of = dict.fromkeys(range(len(tools)), 1.0)
     of_server = [{tool.server: fact} for tool, fact in zip(tools, facts)]  # of each group, by its first: one member of each server
@@ -82,6 +83,12 @@ class SchemaOverlap:
         group_of.update(dict.fromkeys(b, a))
     found = [members for i, members in group_of.items() if members[0] == i and len(members) > 1]
     return tuple(Group(tuple(m), cosine_of[m[0]], self._reason([facts[i] for i in m])) for m in found)
+
+  def _facts(self, tool: Tool) -> Facts:
+    found = self._told.get(id(tool))
+    if found is None:
+      found = self._told[id(tool)] = _facts(tool)
+    return found
 
   def _same(self, a: Facts, b: Facts) -> bool:
     return (
@@ -135,7 +142,11 @@ class Facts:
   said: frozenset[str]  # of the description
   text: frozenset[str]  # of all of it
   server: frozenset[str]
-  outputs: frozenset[str]  # fields of the result
+
+  @functools.cached_property
+  def outputs(self) -> frozenset[str]:
+    """Fields of the result. Few pairs are alike enough for them to matter."""
+    return frozenset(_fields(self.tool.output_schema, 3))
 
 
 def _facts(tool: Tool) -> Facts:
@@ -153,7 +164,7 @@ def _facts(tool: Tool) -> Facts:
   leading = frozenset(terms(' '.join(named[:1]))) if at is None and said and effects.of_words(named[:1]) is None else frozenset()
   return Facts(
     tool, verb, at is not None, leading - said - parameters, _deed(tool.description), tuple(rest), frozenset(forms), forms, said,
-    said | parameters | set(forms), frozenset(terms(tool.server)), frozenset(_fields(tool.output_schema, 3)))
+    said | parameters | set(forms), frozenset(terms(tool.server)))
 
 
 def _deed(description: str) -> str:

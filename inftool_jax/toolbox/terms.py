@@ -16,6 +16,7 @@ _STOP = frozenset(
   'a an the of for to in on at by with from and or as is are be this that these those it its into which you your can will all any given '
   'specified using use used via per based returns return returned returning provides provide allows allow please endpoint api request '
   'response method call tool operation'.split())
+_SHORT = 400  # characters of a text whose terms are kept: they are asked for by every part of the method, in every round
 MAX_CHARACTERS = 4000  # of one text; what follows says nothing new about what the tool is
 
 
@@ -44,7 +45,12 @@ def telling(text: str) -> list[str]:
 
 def terms(text: str) -> list[str]:
   """The telling words by their stems."""
-  return [stem(word) for word in telling(text)]
+  return list(_short_terms(text)) if len(text) <= _SHORT else [stem(word) for word in telling(text)]
+
+
+@functools.lru_cache(65_536)
+def _short_terms(text: str) -> tuple[str, ...]:
+  return tuple(stem(word) for word in telling(text))
 
 
 @functools.lru_cache(100_000)
