@@ -37,7 +37,7 @@ SEQUENCES = flags.DEFINE_integer('sequences', 64, 'update: use the first so many
 STEPS = flags.DEFINE_integer('steps', 3, 'update: updates, of which the first compiles', lower_bound=2)
 ROW = flags.DEFINE_integer('row_length', 1284, 'update: tokens of a row', lower_bound=1)
 ROWS = flags.DEFINE_integer('rows', 1, 'update: rows of a micro-batch', lower_bound=1)
-REMAT = flags.DEFINE_enum('remat', 'none', decoder_config.REMAT, 'update: what is computed again')
+REMAT = flags.DEFINE_enum('remat', 'projections', decoder_config.REMAT, 'update: what is computed again')
 
 OBJECTIVE = ObjectiveConfig('grpo', clip_low=0.2, clip_high=0.2)
 OPTIMIZER = OptimizerConfig('adamw', learning_rate=1e-6, weight_decay=0.01, b1=0.9, b2=0.999, clip_norm=1.0)

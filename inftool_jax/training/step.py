@@ -18,6 +18,7 @@ from inftool_jax.training import logprobs, objectives, placement
 from inftool_jax.training.objectives import Measured, Objective, Tokens
 
 HEAD_CHUNK = 1024  # positions whose logits are alive at once
+HOST_LOGITS = 1 << 24  # the most of them on a CPU, which gains nothing from more and has the memory that all else is in
 
 
 class State(NamedTuple):
@@ -206,7 +207,11 @@ def _of_tokens(params: decoder.Params, micro: tuple, wanted_N: jax.Array, config
   tokens_RxT, segments, parents, positions = micro[:4]
   hidden_RxTxD, _ = decoder.forward(params, config, tokens_RxT, positions, attention.segment_attention(segments, parents))
   hidden_NxD = placing.constrain(hidden_RxTxD, 'batch', 'context', 'dim')[:, :-1].reshape(-1, config.dim)
-  return logprobs.token_logprobs(params, hidden_NxD, tokens_RxT[:, 1:].reshape(-1), wanted_N, HEAD_CHUNK)
+  return logprobs.token_logprobs(params, hidden_NxD, tokens_RxT[:, 1:].reshape(-1), wanted_N, _head_chunk(config.vocab))
+
+
+def _head_chunk(vocab: int) -> int:
+  return min(HEAD_CHUNK, max(64, HOST_LOGITS // vocab)) if placing.platform() == 'cpu' else HEAD_CHUNK
 
 
 def _columns(logp_N: jax.Array, rows: int) -> jax.Array:
