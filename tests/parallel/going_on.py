@@ -13,7 +13,6 @@ import jax
 from inftool_jax.data import packing
 from inftool_jax.models import decoder
 from inftool_jax.parallel import mesh as meshes
-from inftool_jax.parallel import placing
 from inftool_jax.parallel.mesh import MeshShape
 from inftool_jax.training import batching, checkpoint, objectives, optimizer, step
 from inftool_jax.training.objectives import ObjectiveConfig
@@ -37,7 +36,7 @@ def main(start: str, end: str, fsdp: int, tensor: int) -> None:
   program = step.make(SHAPE, TRANSFORM, objectives.make(ObjectiveConfig()), mesh)
   batch = batching.batch(packing.pack(FLAT, ROW), 8, 2, ADVANTAGE)
   if mesh is not None:  # of several processes each has its own rows
-    batch = step.Batch(*jax.device_put(batch[:7], placing.rows(mesh, 1)), *batch[7:])
+    batch = jax.device_put(batch, step.batch_places(mesh))
   fresh = state(mesh)
   restored = checkpoint.restore(start, fresh)
   if restored is None:
