@@ -6,6 +6,7 @@
   python -m tools.bench operations FILE...             # class, entity and key as inferred, against labels given by hand
   python -m tools.bench servers DIR                    # the laws of simulated servers, on every server of what tools.ingest wrote to DIR
   python -m tools.bench update --work=FILE --model=DIR # one GRPO update on ready-made rollouts: time, memory, loss, gradient norm
+  python -m tools.bench sampler --work=FILE --model=DIR --workload=group   # rollouts of ready-made requests: tokens a second, memory
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from absl import app, flags
 
 from inftool_jax.errors import InftoolError
-from tools import bench_checkpoint, bench_operations, bench_servers, bench_tree, bench_update
+from tools import bench_checkpoint, bench_operations, bench_sampler, bench_servers, bench_tree, bench_update
 
 OUT = flags.DEFINE_string('out', None, 'tree: folder to write figures and plots to')
 
@@ -33,9 +34,11 @@ def main(argv: list[str]) -> None:
       bench_servers.run(Path(argv[2]))
     elif argv[1:] == ['update'] and bench_update.WORK.value and bench_update.MODEL.value:
       bench_update.run(Path(bench_update.WORK.value), Path(bench_update.MODEL.value))
+    elif argv[1:] == ['sampler'] and bench_sampler.WORK.value and bench_sampler.MODEL.value:
+      bench_sampler.run(Path(bench_sampler.WORK.value), Path(bench_sampler.MODEL.value))
     else:
       raise app.UsageError(
-        'expected checkpoint, tree DIR --out=FOLDER, operations FILE..., servers DIR, or update --work=FILE --model=DIR'
+        'expected checkpoint, tree DIR --out=FOLDER, operations FILE..., servers DIR, or update or sampler --work=FILE --model=DIR'
       )
   except InftoolError as e:
     sys.exit(str(e))
