@@ -34,8 +34,8 @@ def main(argv: list[str]) -> None:
       bench_servers.run(Path(argv[2]))
     elif argv[1:] == ['update'] and bench_update.WORK.value and bench_update.MODEL.value:
       bench_update.run(Path(bench_update.WORK.value), Path(bench_update.MODEL.value))
-    elif argv[1:] == ['sampler'] and bench_sampler.WORK.value and bench_sampler.MODEL.value:
-      bench_sampler.run(Path(bench_sampler.WORK.value), Path(bench_sampler.MODEL.value))
+    elif argv[1:] == ['sampler'] and bench_update.WORK.value and bench_update.MODEL.value:
+      bench_sampler.run(Path(bench_update.WORK.value), Path(bench_update.MODEL.value))
     else:
       raise app.UsageError(
         'expected checkpoint, tree DIR --out=FOLDER, operations FILE..., servers DIR, or update or sampler --work=FILE --model=DIR'

@@ -28,7 +28,7 @@ from inftool_jax.sampling.programs import SamplerConfig
 from inftool_jax.sampling.sampler import BatchedSampler
 from inftool_jax.training import step
 from inftool_jax.types import SampleParams
-from tools.bench_update import MODEL, WORK, roofline
+from tools.bench_update import roofline
 
 WORKLOAD = flags.DEFINE_enum('workload', 'group', ['group', 'multiturn'], 'sampler: which of the file')
 SLOTS = flags.DEFINE_integer('slots', 64, 'sampler: conversations decoded at once', lower_bound=1)

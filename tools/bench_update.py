@@ -31,8 +31,8 @@ from inftool_jax.training import batching, objectives, optimizer, step
 from inftool_jax.training.objectives import ObjectiveConfig
 from inftool_jax.training.optimizer import OptimizerConfig
 
-WORK = flags.DEFINE_string('work', None, 'update: JSON file of the rollouts')
-MODEL = flags.DEFINE_string('model', None, 'update: Hugging Face folder of the policy')
+WORK = flags.DEFINE_string('work', None, 'update, sampler: JSON file of the work')
+MODEL = flags.DEFINE_string('model', None, 'update, sampler: Hugging Face folder of the policy')
 SEQUENCES = flags.DEFINE_integer('sequences', 64, 'update: use the first so many', lower_bound=1)
 STEPS = flags.DEFINE_integer('steps', 3, 'update: updates, of which the first compiles', lower_bound=2)
 ROW = flags.DEFINE_integer('row_length', 1284, 'update: tokens of a row', lower_bound=1)
