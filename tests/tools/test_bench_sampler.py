@@ -1,0 +1,46 @@
+"""The rollouts that are measured are those that were asked for: every token of every request, each turn after what came before."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inftool_jax.errors import ConfigError
+from inftool_jax.sampling.sampler import BatchedSampler
+from tests.models.small import CONFIG, weights
+from tests.sampling.driving import SIZES
+from tools import bench_sampler as bench
+
+rng = np.random.default_rng(0)
+ids = lambda n: rng.integers(0, CONFIG.vocab, n).tolist()
+WORK = {
+  'temperature': 1.0,
+  'group': {'prompts': [{'prompt': ids(20), 'max_new': [3, 9, 5]}, {'prompt': ids(31), 'max_new': [7, 1]}]},
+  'multiturn': {'conversations': [{'system': ids(11), 'turns': [{'append': ids(6), 'max_new': n} for n in (4, 8)]} for _ in range(3)]},
+}
+
+
+@pytest.mark.parametrize(('workload', 'useful', 'prefilled'), [('group', 25, 19 + 30), ('multiturn', 36, 3 * (16 + 6))])
+def test_every_request_gets_its_tokens_and_what_is_shared_is_prefilled_once(workload: str, useful: int, prefilled: int) -> None:
+  sizes = dataclasses.replace(SIZES, context=bench.longest(WORK, workload) + 1)
+  sampler = BatchedSampler(weights(CONFIG), CONFIG, sizes)
+  assert asyncio.run(bench.roll_out(sampler, WORK, workload, 0)) == useful
+  assert (sampler.sampled_tokens, sampler.prefilled_tokens) == (useful, prefilled)
+
+
+def test_a_request_that_gets_fewer_tokens_is_an_error() -> None:
+  sampler = BatchedSampler(weights(CONFIG), CONFIG, dataclasses.replace(SIZES, context=33))
+  with pytest.raises(RuntimeError, match=r'tokens instead of 7 \(length\)'):
+    asyncio.run(bench.roll_out(sampler, WORK, 'group', 0))
+
+
+def test_a_file_that_is_no_work_is_told(tmp_path: Path) -> None:
+  (tmp_path / 'work.json').write_text(json.dumps({'temperature': 1.0}))
+  for name in ('work.json', 'none.json'):
+    with pytest.raises(ConfigError, match='cannot be read as work'):
+      bench.read(tmp_path / name)
