@@ -57,7 +57,8 @@ class BatchedSampler:
     self._driver: asyncio.Task | None = None
     self._cache = _placed(programs.empty_cache(config, sizes))
     self._prefill = jax.jit(functools.partial(_prefill, config), donate_argnums=1)
-    self._copy = jax.jit(programs.copy, donate_argnums=0)
+    # JAX keeps one cache of compiled programs for a function, whoever jits it: each sampler counts its own.
+    self._copy = jax.jit(functools.partial(programs.copy), donate_argnums=0)
     self._decode = jax.jit(functools.partial(_decode, config, sizes.decode_steps), donate_argnums=1)
     self._postponed = 0  # dispatches that the waiting jobs have been put off for
     self.sampled_tokens = 0

@@ -227,6 +227,13 @@ def test_three_compilations_whatever_is_asked_and_wherever_weights_come_from(sam
     assert sampler.compilations == 3, origin
 
 
+def test_a_sampler_of_other_sizes_counts_its_own_compilations(sampler: BatchedSampler, params) -> None:
+  other = BatchedSampler(params, CONFIG, dataclasses.replace(SIZES, context=600))
+  for each in (sampler, other):
+    each.warm_up()
+    assert each.compilations == 3
+
+
 # --- Ends of a turn ---
 
 
