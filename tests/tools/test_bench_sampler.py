@@ -25,22 +25,28 @@ WORK = {
 }
 
 
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+  (tmp_path / 'work.json').write_text(json.dumps(WORK))
+  return tmp_path / 'work.json'
+
+
 @pytest.mark.parametrize(('workload', 'useful', 'prefilled'), [('group', 25, 19 + 30), ('multiturn', 36, 3 * (16 + 6))])
-def test_every_request_gets_its_tokens_and_what_is_shared_is_prefilled_once(workload: str, useful: int, prefilled: int) -> None:
-  sizes = dataclasses.replace(SIZES, context=bench.longest(WORK, workload) + 1)
-  sampler = BatchedSampler(weights(CONFIG), CONFIG, sizes)
-  assert asyncio.run(bench.roll_out(sampler, WORK, workload, 0)) == useful
+def test_every_request_gets_its_tokens_and_what_is_shared_is_prefilled_once(path: Path, workload: str, useful: int, prefilled: int) -> None:
+  sampler = BatchedSampler(weights(CONFIG), CONFIG, SIZES)
+  assert asyncio.run(bench.roll_out(sampler, *bench.read(path, workload), 0)) == useful
   assert (sampler.sampled_tokens, sampler.prefilled_tokens) == (useful, prefilled)
 
 
-def test_a_request_that_gets_fewer_tokens_is_an_error() -> None:
+def test_a_request_that_gets_fewer_tokens_is_an_error(path: Path) -> None:
   sampler = BatchedSampler(weights(CONFIG), CONFIG, dataclasses.replace(SIZES, context=33))
-  with pytest.raises(RuntimeError, match=r'tokens instead of 7 \(length\)'):
-    asyncio.run(bench.roll_out(sampler, WORK, 'group', 0))
+  with pytest.raises(RuntimeError, match=r'conversation 3: 2 tokens instead of 7 \(length\)'):
+    asyncio.run(bench.roll_out(sampler, *bench.read(path, 'group'), 0))
 
 
-def test_a_file_that_is_no_work_is_told(tmp_path: Path) -> None:
-  (tmp_path / 'work.json').write_text(json.dumps({'temperature': 1.0}))
-  for name in ('work.json', 'none.json'):
-    with pytest.raises(ConfigError, match='cannot be read as work'):
-      bench.read(tmp_path / name)
+@pytest.mark.parametrize('text', ['{"temperature": 1.0}', '{"temperature": 1.0, "group": {"prompts": [{"prompt": [1]}]}}', '{', None])
+def test_a_file_that_is_no_work_is_told(tmp_path: Path, text: str | None) -> None:
+  if text is not None:
+    (tmp_path / 'bad.json').write_text(text)
+  with pytest.raises(ConfigError, match='cannot be read as work'):
+    bench.read(tmp_path / 'bad.json', 'group')
