@@ -87,9 +87,10 @@ def _tiny() -> ml_collections.ConfigDict:
   c.sampling = ml_collections.ConfigDict()
   c.sampling.slots = 64
   c.sampling.context = 2048
-  c.sampling.prefill_rows = 8
-  c.sampling.prefill_chunk = 64
-  c.sampling.decode_steps = 8
+  c.sampling.page = 128  # tokens of a page of the cache
+  c.sampling.pages = 0  # of the cache; 0: what free memory takes, or all slots' contexts where the device does not tell
+  c.sampling.prefill = 512  # tokens of a prefill
+  c.sampling.decode_steps = 8  # steps of a dispatch
   c.sampling.max_new_tokens = 160  # of one assistant turn
   c.sampling.max_turns = 5
 
@@ -216,7 +217,7 @@ def _pretrained(c: ml_collections.ConfigDict) -> None:
   c.model.remat = 'projections'
   c.sampling.slots = 128
   c.sampling.context = 8192
-  c.sampling.prefill_chunk = 256
+  c.sampling.prefill = 1024
   c.sampling.max_new_tokens = 1024
   c.sampling.max_turns = 8
   c.synthesis.offered = (4, 8)
@@ -252,7 +253,7 @@ def _adapters(c: ml_collections.ConfigDict) -> None:
   c.lora.rank = 16
   c.lora.alpha = 32.0
   c.lora.int8 = True
-  c.sampling.slots = 64  # 1.2 GB of cache each
+  c.sampling.slots = 64
   c.sampling.context = 4096
   c.sft.row_length = 4096
   c.rounds.row_length = 4096

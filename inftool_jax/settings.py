@@ -53,11 +53,12 @@ class Model:
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
-  slots: int  # conversations decoded at once
+  slots: int  # requests that run at once
   context: int  # tokens of a conversation
-  prefill_rows: int
-  prefill_chunk: int
-  decode_steps: int
+  page: int  # tokens of a page of the cache
+  pages: int  # of the cache; 0: what free memory takes
+  prefill: int  # tokens of a prefill
+  decode_steps: int  # steps of a dispatch
   max_new_tokens: int  # of one assistant turn
   max_turns: int  # assistant turns of one conversation
 
@@ -218,8 +219,8 @@ def _check(s: Settings) -> Iterator[str]:
     if optimizer.name == 'adafactor' and optimizer.moment == 'bfloat16':
       yield f'{where}.optimizer.moment: adafactor keeps no first moment; choose adamw or muon, or leave it at float32'
   positive = {
-    'sampling.slots': s.sampling.slots, 'sampling.context': s.sampling.context, 'sampling.prefill_rows': s.sampling.prefill_rows,
-    'sampling.prefill_chunk': s.sampling.prefill_chunk, 'sampling.decode_steps': s.sampling.decode_steps,
+    'sampling.slots': s.sampling.slots, 'sampling.context': s.sampling.context, 'sampling.page': s.sampling.page,
+    'sampling.prefill': s.sampling.prefill, 'sampling.decode_steps': s.sampling.decode_steps,
     'sampling.max_new_tokens': s.sampling.max_new_tokens, 'sampling.max_turns': s.sampling.max_turns, 'sft.rows': s.sft.rows,
     'sft.micro_batches': s.sft.micro_batches, 'sft.row_length': s.sft.row_length, 'sft.checkpoint_every': s.sft.checkpoint_every,
     'rounds.tasks': s.rounds.tasks, 'rounds.row_length': s.rounds.row_length, 'rounds.checkpoint_every': s.rounds.checkpoint_every,
@@ -253,8 +254,10 @@ def _check(s: Settings) -> Iterator[str]:
       yield f'mesh.{axis}: must be at least 1, or -1 for what the others leave, is {n}'
   if list(mesh.values()).count(REST) > 1:
     yield f'mesh: only one of {", ".join(mesh)} can be -1, what the others leave'
-  if 0 < s.sampling.slots < 64 or 0 < s.sampling.prefill_rows * s.sampling.prefill_chunk < 64:
-    yield 'sampling: slots, and prefill_rows * prefill_chunk, must be at least 64, or a sample would depend on its neighbors'
+  if 0 < s.sampling.slots < 64 or 0 < s.sampling.prefill < 64:
+    yield 'sampling: slots and prefill must be at least 64, or a sample would depend on its neighbors'
+  if s.sampling.pages and s.sampling.page > 0 and s.sampling.pages * s.sampling.page < s.sampling.context + s.sampling.page:
+    yield f'sampling.pages: {s.sampling.pages} of {s.sampling.page} tokens are less than one conversation and a page; use more, or 0'
   if s.rounds.group < 2:
     yield f'rounds.group: {s.rounds.group} samples of a prompt have no one to be compared with; use at least 2'
   if not 0 < s.rounds.temperature:

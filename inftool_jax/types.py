@@ -93,6 +93,10 @@ class SampleParams:
   temperature: float = 1.0  # 0: greedy
   top_p: float = 1.0
   stop: tuple[int, ...] = ()  # token ids; the stopping token is part of the sample
+  top_k: int = 0  # 0: every token
+  min_p: float = 0.0  # of the best token's probability
+  banned: tuple[int, ...] = ()  # token ids that are never drawn
+  deadline: float | None = None  # seconds after which the sample ends with what it has; not reproducible
 
 
 @dataclasses.dataclass(frozen=True)

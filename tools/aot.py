@@ -22,7 +22,6 @@ import sys
 from typing import Any
 
 import jax
-import numpy as np
 from absl import app, flags
 from jax.sharding import Mesh, SingleDeviceSharding
 from ml_collections import config_flags
@@ -31,12 +30,12 @@ from inftool_jax import settings as configs
 from inftool_jax.data import manifest
 from inftool_jax.errors import ConfigError, InftoolError
 from inftool_jax.loop import batches, context
-from inftool_jax.models import decoder, splash
+from inftool_jax.models import decoder, paged, splash
 from inftool_jax.models.config import DecoderConfig
 from inftool_jax.parallel import ahead, topology
 from inftool_jax.parallel import mesh as meshes
 from inftool_jax.parallel.topology import GIB, Chip
-from inftool_jax.sampling import programs
+from inftool_jax.sampling import programs, work
 from inftool_jax.sampling.programs import SamplerConfig
 from inftool_jax.settings import Settings
 from inftool_jax.training import abstract, objectives, optimizer, step
@@ -126,29 +125,28 @@ def update_flops(shape: DecoderConfig, length: int) -> float:
 def sampler(name: str, settings: Settings, shape: DecoderConfig, device: jax.Device) -> Case:
   """A dispatch of the sampler's on one chip, its cache full."""
   s = settings.sampling
-  sizes = SamplerConfig(s.slots, s.context, s.prefill_rows, s.prefill_chunk, s.decode_steps)
+  sizes = SamplerConfig(s.slots, s.context, s.page, s.pages or s.slots * -(-s.context // s.page) + 1, s.prefill, s.decode_steps)
   place = SingleDeviceSharding(device)
   placed = functools.partial(jax.tree.map, lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place))
-  array = lambda dtype, *dims: jax.ShapeDtypeStruct(dims, dtype)
-  params, cache = decoder.abstract(shape), jax.eval_shape(lambda: programs.empty_cache(shape, sizes))
-  B, R, T = s.slots, s.prefill_rows, s.prefill_chunk
+  params = decoder.abstract(shape)
+  pool = jax.eval_shape(lambda: paged.empty_pool(shape, sizes.pages, sizes.page))
   if name == 'prefill':
-    what = f'{R} rows of {T} tokens'
-    function = lambda params, cache, *rows: programs.prefill(params, shape, cache, *rows)
-    rest: tuple[Any, ...] = (array(np.int32, R, T), array(np.int32, R), array(np.int32, R))
+    what = f'{s.prefill} tokens'
+    function = lambda params, pool, *batch: programs.prefill(params, shape, pool, *batch)
+    rows, empty = s.prefill, programs.empty_tokens(s.prefill)
   else:
-    what = f'{s.decode_steps} steps'
-    function = lambda params, cache, request: programs.decode(params, shape, s.decode_steps, cache, request)
-    integers, numbers = array(np.int32, B), array(np.float32, B)
-    stops = array(np.int32, B, programs.MAX_STOPS)
-    rest = (programs.Request(integers, integers, array(np.bool_, B), integers, array(np.uint32, B, 2), numbers, numbers, stops),)
+    what = f'{s.decode_steps} steps of {s.slots} requests'
+    function = lambda params, pool, *batch: programs.decode(params, shape, s.decode_steps, pool, *batch)
+    rows, empty = s.slots, programs.empty_request(sizes, s.slots, shape.vocab)
+  batch = jax.eval_shape(lambda: (empty, work.plan([], rows, sizes.blocks)))
+  attended = paged.SINGLES + paged.GROUPS * paged.GROUP  # pages by a query, of one run of both loops
   return Case(
     name,
-    f'one chip; {what}, {B} slots of {s.context:,} tokens; compute {shape.compute_dtype}',
+    f'one chip; {what}; {sizes.pages:,} pages of {s.page} tokens; compute {shape.compute_dtype}',
     None,
     jax.jit(function, donate_argnums=1),
-    placed((params, cache, *rest)),
-    (cache.k.shape[3] // programs.BLOCK,),
+    placed((params, pool, *batch)),
+    (-(-rows * sizes.blocks // attended),),
     None,
   )
 

@@ -91,11 +91,11 @@ def run(path: Path, model: Path) -> None:
   walls, useful, compiled = [], 0, sampler.compilations
   for number in range(RUNS.value):
     sampler.update(params, number)
-    prefilled = sampler.prefilled_tokens
+    prefilled = sampler.stats.prefilled_tokens
     started = time.perf_counter()
     useful = asyncio.run(roll_out(sampler, work, temperature, number))
     walls.append(round(time.perf_counter() - started, 2))
-    prefilled = sampler.prefilled_tokens - prefilled
+    prefilled = sampler.stats.prefilled_tokens - prefilled
   if sampler.compilations != compiled:
     raise RuntimeError('a program was compiled while requests waited for it')
   facts = {

@@ -55,7 +55,7 @@ class Context:
   @property
   def sampler(self) -> SamplerConfig:
     s = self.settings.sampling
-    return SamplerConfig(s.slots, s.context, s.prefill_rows, s.prefill_chunk, s.decode_steps)
+    return SamplerConfig(s.slots, s.context, s.page, s.pages, s.prefill, s.decode_steps)
 
   def folder(self, stage: str) -> pathlib.Path:
     return self.workdir / stage

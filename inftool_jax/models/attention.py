@@ -1,13 +1,12 @@
-"""Attention over a row of packed segments (training) and over a KV cache (prefill and decode).
+"""Attention over a row of packed segments (training); that over the sampler's cache is in `models.paged`.
 
 Which backend honors which mask; the first of a row that runs on the platform and takes the shapes is used:
 
     mask                                                    TPU: splash      GPU: cuDNN         XLA
     past of the own segment and its parent, padding         yes              no: no segments    yes
-    past in the cache, from a start of each row's own       no (1)           no (2)             yes
+    past in the cache's pages, each query at its own place  no (1)           no (2)             yes: `paged`
 
-(1) Its causal mask is fixed when it is compiled. (2) Its causal mask begins at the first key. It could do a decode step, which needs
-lengths only, if the whole cache were brought into its layout at every step.
+(1) Its causal mask is fixed when it is compiled. (2) It takes no list of pages that several sequences share.
 """
 
 from __future__ import annotations
@@ -101,68 +100,3 @@ def _dense(q_BxTxHxE, k_BxSxKxE, v_BxSxKxE, mask_BxTxS):
   mixed = jnp.matmul(weights.reshape(N, G * T, S).astype(v_NxSxE.dtype), v_NxSxE).reshape(B, K, G, T, E)
   out = mixed / total_BxKxGxT[..., None].astype(mixed.dtype)
   return out.transpose(0, 3, 1, 2, 4).reshape(B, T, H, E)
-
-
-class KVCache(NamedTuple):
-  """Keys and values of every slot, [L, slots, K, S, E] each. Position s of a slot holds its token number s."""
-
-  k: jax.Array
-  v: jax.Array
-
-
-def cached_attention(slots_B: jax.Array | None, starts_B: jax.Array, block: int):
-  """`attend` for prefill and decode: writes k and v into the cache, then attends over all of the slot's past.
-
-  Row b continues slot `slots_B[b]` (None: row b is slot b) at position `starts_B[b]`. The cache is read in blocks of
-  `block` positions up to the longest row's end. A block that a row masks out entirely changes nothing of its running
-  softmax, bit for bit (x*1 + 0), so how many blocks its neighbors need does not change a row's result.
-  """
-
-  def attend(layer, q_BxTxHxE, k_BxTxKxE, v_BxTxKxE, cache: KVCache):
-    B, T, H, E = q_BxTxHxE.shape
-    K = k_BxTxKxE.shape[2]
-    rows_B = jnp.arange(B) if slots_B is None else slots_B
-    cache = KVCache(
-      *(_write(pool, layer, rows_B, starts_B, new.transpose(0, 2, 1, 3)) for pool, new in zip(cache, (k_BxTxKxE, v_BxTxKxE)))
-    )
-    q_BxKxMxE = (q_BxTxHxE * (1 / math.sqrt(E))).reshape(B, T, K, H // K, E).transpose(0, 2, 3, 1, 4).reshape(B, K, -1, E)
-    positions_BxM = jnp.tile(starts_B[:, None] + jnp.arange(T), (1, H // K))
-    blocks = (starts_B.max() + T + block - 1) // block
-
-    def step(i, carry):
-      top_BxKxM, total_BxKxM, mixed_BxKxMxE = carry
-      k_BxKxSxE, v_BxKxSxE = (_read(pool, layer, slots_B, B, i * block, block) for pool in cache)
-      seen = (i * block + jnp.arange(block) <= positions_BxM[:, :, None])[:, None]
-      scores = jnp.einsum('bkme,bkse->bkms', q_BxKxMxE, k_BxKxSxE, preferred_element_type=jnp.float32)
-      new_top = jnp.maximum(top_BxKxM, jnp.where(seen, scores, MASKED).max(axis=-1))
-      weights = jnp.where(seen, jnp.exp(scores - new_top[..., None]), 0.0)
-      keep = jnp.exp(top_BxKxM - new_top)
-      mixed = jnp.einsum('bkms,bkse->bkme', weights.astype(v_BxKxSxE.dtype), v_BxKxSxE, preferred_element_type=jnp.float32)
-      return new_top, total_BxKxM * keep + weights.sum(axis=-1), mixed_BxKxMxE * keep[..., None] + mixed
-
-    shape = q_BxKxMxE.shape[:3]
-    start = jnp.full(shape, MASKED), jnp.zeros(shape), jnp.zeros((*shape, E))
-    _, total, mixed = jax.lax.fori_loop(0, blocks, step, start)
-    out = (mixed / total[..., None]).reshape(B, K, H // K, T, E).transpose(0, 3, 1, 2, 4)
-    return out.reshape(B, T, H, E).astype(q_BxTxHxE.dtype), cache
-
-  return attend
-
-
-def _write(pool, layer, rows_B, starts_B, new_BxKxTxE):
-  """The pool with each row's T new positions in place; the caller's S leaves room for T past every start."""
-  B, _, T, _ = new_BxKxTxE.shape
-  if T == 1:
-    return pool.at[layer, rows_B, :, starts_B].set(new_BxKxTxE[:, :, 0].astype(pool.dtype))
-  for b in range(B):
-    new = new_BxKxTxE[b][None, None].astype(pool.dtype)
-    pool = jax.lax.dynamic_update_slice(pool, new, (layer, rows_B[b], 0, starts_B[b], 0))
-  return pool
-
-
-def _read(pool, layer, slots_B, B, start, block):
-  """[B, K, block, E]: a block of positions of the rows' slots."""
-  _, _, K, _, E = pool.shape
-  if slots_B is None:
-    return jax.lax.dynamic_slice(pool, (layer, 0, 0, start, 0), (1, B, K, block, E))[0]
-  return jax.vmap(lambda slot: jax.lax.dynamic_slice(pool, (layer, slot, 0, start, 0), (1, 1, K, block, E))[0, 0])(slots_B)

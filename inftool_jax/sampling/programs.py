@@ -1,7 +1,8 @@
-"""The sampler's three compiled programs: prefill a chunk, copy a prompt to other slots, decode several steps.
+"""The sampler's compiled programs: prefill a batch of tokens, decode several steps, copy pages.
 
-Every shape follows from the config, so there are exactly three compilations (invariant 8), and a row's bits do not
-depend on its neighbors or on the load (invariant 4): matrix products always see the same number of rows.
+Both phases are flat batches of tokens, of sizes that follow from the config: so many compilations and no more (invariant 8). A token's
+bits depend neither on its neighbors, nor on the batch's size, nor on the phase (invariant 4): matrix products see at least 64 rows, from
+where on XLA's CPU kernels give a row the same bits, and attention is put together page by page in either phase.
 """
 
 from __future__ import annotations
@@ -13,116 +14,136 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from inftool_jax.models import attention, decoder
-from inftool_jax.models.attention import KVCache
+from inftool_jax.models import decoder, paged
 from inftool_jax.models.config import DecoderConfig
+from inftool_jax.models.paged import Pool, Work
+from inftool_jax.sampling.drawing import Choice, draw
 
-Array = jax.Array | np.ndarray
-BLOCK = 256  # cache positions attended to at a time
-MAX_STOPS = 4
+Array = Any  # numpy's or JAX's
+MAX_STOPS = 4  # stop ids of a request
+MAX_BANS = 16  # banned ids of a request
+COPIES = 16  # pages that are copied at a time
+FEWEST_ROWS = 64
 
 
 @dataclasses.dataclass(frozen=True)
 class SamplerConfig:
-  """Sizes of the programs.
+  """Sizes of the programs."""
 
-  At least 64 rows go through every matrix product: XLA's CPU kernels give a row other bits in smaller batches.
-  """
-
-  slots: int = 64  # conversations held at once
+  slots: int = 64  # requests that run at once; a conversation that waits for a tool takes none
   context: int = 2048  # tokens per conversation
-  prefill_rows: int = 8
-  prefill_chunk: int = 64
+  page: int = 128  # tokens per page of the cache
+  pages: int = 0  # of the cache; 0: what free memory takes, where the device tells, else all slots' whole contexts
+  prefill: int = 512  # tokens of a prefill
   decode_steps: int = 8  # steps per dispatch
+
+  @property
+  def blocks(self) -> int:
+    """Pages of a full context."""
+    return -(-self.context // self.page)
+
+  @property
+  def decode_rows(self) -> tuple[int, ...]:
+    """Sizes that decode is compiled for: a dispatch takes the smallest that its requests fit in."""
+    return _sizes(self.slots, 2)
+
+  @property
+  def prefill_rows(self) -> tuple[int, ...]:
+    return _sizes(self.prefill, 4)[-2:]
+
+
+def _sizes(most: int, step: int) -> tuple[int, ...]:
+  sizes = [most]
+  while sizes[0] % step == 0 and sizes[0] // step >= FEWEST_ROWS:
+    sizes.insert(0, sizes[0] // step)
+  return tuple(sizes)
+
+
+class Tokens(NamedTuple):
+  """A prefill: N tokens of any sequences. What is over is written to page 0."""
+
+  token_N: Array  # int32
+  position_N: Array  # int32, in its sequence
+  page_N: Array  # int32, where its key and value go
 
 
 class Request(NamedTuple):
-  """Per-slot arrays of a decode dispatch, all of length B = slots."""
+  """Arrays of a decode dispatch, a row for each of N requests."""
 
-  last_B: Array  # int32, the token to feed next
-  length_B: Array  # int32, tokens in the cache
-  active_B: Array  # bool
-  remaining_B: Array  # int32, tokens it may still sample
-  seed_Bx2: Array  # uint32
-  temperature_B: Array  # float32, 0 is greedy
-  top_p_B: Array  # float32
-  stop_BxN: Array  # int32, -1 is unused
-
-
-def empty_cache(config: DecoderConfig, sizes: SamplerConfig) -> KVCache:
-  """A zeroed cache; one slot more than asked for takes the writes of empty prefill rows."""
-  length = -(-(sizes.context + sizes.prefill_chunk) // BLOCK) * BLOCK
-  shape = (config.layers, sizes.slots + 1, config.kv_heads, length, config.head_dim)
-  return KVCache(jnp.zeros(shape, config.compute_dtype), jnp.zeros(shape, config.compute_dtype))
+  last_N: Array  # int32, the token to feed next
+  length_N: Array  # int32, tokens whose keys and values are in the cache
+  active_N: Array  # bool
+  remaining_N: Array  # int32, tokens it may still sample
+  page_NxA: Array  # int32, pages of the positions from `length` on, as far as this dispatch can come
+  stop_NxM: Array  # int32, -1 is unused
+  choice: Choice
 
 
-def prefill(params, config: DecoderConfig, cache: KVCache, tokens_RxT, slots_R, starts_R) -> KVCache:
-  """The cache with the rows' tokens appended at `starts_R`; columns past a row's end are overwritten later."""
-  positions_RxT = starts_R[:, None] + jnp.arange(tokens_RxT.shape[1])
-  attend = attention.cached_attention(slots_R, starts_R, BLOCK)
-  return decoder.forward(params, config, tokens_RxT, positions_RxT, attend, cache)[1]
+def empty_tokens(rows: int) -> Tokens:
+  return Tokens(*np.zeros((3, rows), np.int32))
 
 
-def copy(cache: KVCache, source: jax.Array, target: jax.Array) -> KVCache:
-  """The cache with slot `target` equal to slot `source`."""
-  return KVCache(*(pool.at[:, target].set(pool[:, source]) for pool in cache))
+def empty_request(config: SamplerConfig, rows: int, vocab: int) -> Request:
+  zeros, one = lambda *shape: np.zeros((rows, *shape), np.int32), np.ones(rows, np.float32)
+  choice = Choice(
+    seed_Nx2=np.zeros((rows, 2), np.uint32), temperature_N=one.copy(), top_p_N=one.copy(), top_k_N=zeros(), min_p_N=0 * one,
+    ban_NxM=zeros(MAX_BANS) - 1, constrained_N=np.zeros(rows, bool), allowed_NxW=zeros(-(-vocab // 32)),
+  )  # fmt: skip
+  return Request(
+    last_N=zeros(), length_N=zeros(), active_N=np.zeros(rows, bool), remaining_N=zeros(), page_NxA=zeros(ahead(config)),
+    stop_NxM=zeros(MAX_STOPS) - 1, choice=choice,
+  )  # fmt: skip
 
 
-def decode(params, config: DecoderConfig, steps: int, cache: KVCache, request: Request):
-  """Samples up to `steps` tokens for every active slot.
+def ahead(config: SamplerConfig) -> int:
+  """Pages that one dispatch can write to."""
+  return (config.decode_steps - 1) // config.page + 2
+
+
+def prefill(params, config: DecoderConfig, pool: Pool, tokens: Tokens, work: Work) -> Pool:
+  """The pool with the tokens' keys and values. A token may look at what an earlier one of the batch writes: a layer writes first."""
+  attend = paged.attention(work, tokens.position_N, tokens.page_N, config.layers)
+  cache = paged.opened(pool, config, work)
+  return decoder.forward(params, config, tokens.token_N[None], tokens.position_N[None], attend, cache)[1].pool
+
+
+def copy(config: DecoderConfig, pool: Pool, source_C: Array, target_C: Array) -> Pool:
+  """The pool with pages `target` equal to pages `source`, in every layer."""
+
+  def copied(x):
+    pages = x.reshape(config.layers, -1, *x.shape[1:])
+    return pages.at[:, target_C].set(pages[:, source_C]).reshape(x.shape)
+
+  return Pool(*(copied(x) for x in pool))
+
+
+def decode(params, config: DecoderConfig, steps: int, pool: Pool, request: Request, work: Work):
+  """Samples up to `steps` tokens for every active row.
 
   Returns:
-    The cache; tokens [steps, B] int32; log-probabilities [steps, B] float32; emitted [steps, B] bool.
+    The pool; tokens [steps, N] int32; log-probabilities [steps, N] float32; emitted [steps, N] bool.
   """
-  B = request.last_B.shape[0]
-  keys_B = jax.random.wrap_key_data(jnp.asarray(request.seed_Bx2))
+  size = pool.v.shape[2]
+  first_N = request.length_N // size
 
   def step(carry, _):
-    cache, last_B, length_B, active_B, remaining_B = carry
-    attend = attention.cached_attention(None, length_B, BLOCK)
-    hidden_Bx1xD, cache = decoder.forward(params, config, last_B[:, None], length_B[:, None], attend, cache)
-    logits_BxV = decoder.logits(params, hidden_Bx1xD[:, 0])
-    token_B, logp_B = sample(logits_BxV, keys_B, length_B + 1, request.temperature_B, request.top_p_B)
-    emitted_B = active_B
-    stopped_B = (token_B[:, None] == request.stop_BxN).any(axis=-1)
-    remaining_B = remaining_B - emitted_B
+    cache, last_N, length_N, active_N, remaining_N = carry
+    page_N = jnp.take_along_axis(request.page_NxA, (length_N // size - first_N)[:, None], axis=1)[:, 0]
+    attend = paged.attention(work, length_N, jnp.where(active_N, page_N, 0), config.layers)
+    hidden_1xNxD, cache = decoder.forward(params, config, last_N[None], length_N[None], attend, cache)
+    token_N, logp_N = draw(decoder.logits(params, hidden_1xNxD[0]), length_N + 1, request.choice)
+    stopped_N = (token_N[:, None] == request.stop_NxM).any(axis=-1)
+    remaining_N = remaining_N - active_N
     carry = (
       cache,
-      jnp.where(emitted_B, token_B, last_B),
-      length_B + emitted_B,
-      active_B & ~stopped_B & (remaining_B > 0),
-      remaining_B,
+      jnp.where(active_N, token_N, last_N),
+      length_N + active_N,
+      active_N & ~stopped_N & (remaining_N > 0),
+      remaining_N,
     )
-    return carry, (token_B, logp_B, emitted_B)
+    return carry, (token_N, logp_N, active_N)
 
-  state: Any = (cache, request.last_B, request.length_B, request.active_B, request.remaining_B)
+  cache = paged.opened(pool, config, work)
+  state: Any = (cache, request.last_N, request.length_N, request.active_N, request.remaining_N)
   (cache, *_), (tokens, logps, emitted) = jax.lax.scan(step, state, length=steps)
-  assert tokens.shape == (steps, B)
-  return cache, tokens, logps, emitted
-
-
-def sample(logits_BxV, keys_B, positions_B, temperature_B, top_p_B) -> tuple[jax.Array, jax.Array]:
-  """One token per row and its log-probability under the distribution it was drawn from.
-
-  The key of a token is (request seed, position), so what a row draws depends on nothing else. Temperature 0 takes
-  the best token and reports its log-probability at temperature 1, for a point mass has none worth reporting.
-  """
-  greedy_B = temperature_B == 0
-  scaled_BxV = logits_BxV / jnp.where(greedy_B, 1.0, temperature_B)[:, None]
-  scaled_BxV = jax.lax.cond((top_p_B < 1).any(), _nucleus, lambda scaled, _: scaled, scaled_BxV, top_p_B)
-  logp_BxV = jax.nn.log_softmax(scaled_BxV, axis=-1)
-  V = logits_BxV.shape[-1]
-  noise_BxV = jax.vmap(lambda key, p: jax.random.gumbel(jax.random.fold_in(key, p), (V,)))(keys_B, positions_B)
-  token_B = jnp.argmax(jnp.where(greedy_B[:, None], logits_BxV, scaled_BxV + noise_BxV), axis=-1).astype(jnp.int32)
-  return token_B, jnp.take_along_axis(logp_BxV, token_B[:, None], axis=-1)[:, 0]
-
-
-def _nucleus(scaled_BxV, top_p_B):
-  """-inf outside the smallest set of tokens whose probability reaches top_p (arXiv 1904.09751); 1 keeps every token."""
-  order = jnp.argsort(-scaled_BxV, axis=-1)
-  sorted_p = jax.nn.softmax(jnp.take_along_axis(scaled_BxV, order, axis=-1), axis=-1)
-  before = jnp.cumsum(sorted_p, axis=-1) - sorted_p
-  # The sum of a tail rounds to 1 before its end, so that "before < 1" would drop tokens.
-  inside = (before < top_p_B[:, None]) | (top_p_B[:, None] >= 1)
-  keep = jnp.take_along_axis(inside, jnp.argsort(order, axis=-1), axis=-1)
-  return jnp.where(keep, scaled_BxV, -jnp.inf)
+  return cache.pool, tokens, logps, emitted

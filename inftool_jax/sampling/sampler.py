@@ -1,80 +1,72 @@
 """The sampler that conversations talk to: `await sampler.sample(tokens, params, session)`.
 
-Requests join and leave between dispatches. A conversation keeps its cache slot between turns, so that turn n+1
-prefills only what is new; sessions that open with the same prompt (a group's samples) prefill it once.
+Requests join and leave between dispatches. A conversation keeps its pages between turns, so that turn n+1 prefills only what is new;
+whatever begins with the same tokens (a group's samples, the tools' descriptions) shares the pages that hold them. Without a page to
+spare, what nobody uses goes first, then the conversations that wait longest for their tool; they are read again when they come back.
 """
 
 from __future__ import annotations
 
 import asyncio
 import collections
-import dataclasses
 import functools
-from collections.abc import Sequence
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from inftool_jax.models import paged
 from inftool_jax.models.config import DecoderConfig
-from inftool_jax.sampling import programs
-from inftool_jax.sampling.programs import Request, SamplerConfig
+from inftool_jax.sampling import memory, programs, work
+from inftool_jax.sampling.pages import SCRAP, Chain, Copy, Pages
+from inftool_jax.sampling.programs import SamplerConfig
+from inftool_jax.sampling.requests import Job, check
+from inftool_jax.sampling.stats import Stats
 from inftool_jax.types import Finish, Sample, SampleParams
 
+logger = logging.getLogger(__name__)
+
 POSTPONED = 2  # decode dispatches that a request may wait for others to be prefilled with
-
-
-@dataclasses.dataclass
-class _Slot:
-  """Host-side record of one cache slot: the tokens whose keys and values it holds."""
-
-  tokens: list[int] = dataclasses.field(default_factory=list)
-  session: str | None = None
-
-
-@dataclasses.dataclass
-class _Job:
-  """One request from arrival to its sample."""
-
-  tokens: list[int]
-  params: SampleParams
-  session: str
-  future: asyncio.Future[Sample]
-  slot: int = -1
-  sampled: list[int] = dataclasses.field(default_factory=list)
-  logprobs: list[float] = dataclasses.field(default_factory=list)
+PREFILLS = 16  # prefills between two decode dispatches at most
+FAILURES = 2  # dispatches that fail one after the other before the requests do
 
 
 class BatchedSampler:
   """Implements `types.Sampler` on one device: weights that are divided over a mesh are gathered there. Not thread-safe: one event loop."""
 
   def __init__(self, params, config: DecoderConfig, sizes: SamplerConfig, version: int = 0):
+    """Raises ConfigError when the device's memory does not hold the weights' cache of a single conversation."""
     self.config, self.sizes, self.version = config, sizes, version
     self._params = _placed(params)
-    self._slots = [_Slot() for _ in range(sizes.slots)]
-    self._waiting: collections.deque[_Job] = collections.deque()
-    self._running: dict[int, _Job] = {}
+    self._pages = Pages(memory.pages(config, sizes, jax.local_devices()[0]), sizes.page)
+    self._pool: paged.Pool | None = None
+    self._sessions: collections.OrderedDict[str, Chain] = collections.OrderedDict()  # between two turns, the longest idle first
+    self._waiting: collections.deque[Job] = collections.deque()
+    self._running: list[Job] = []
+    self._promised: collections.Counter[int] = collections.Counter()  # `Job.keys` of what is being prefilled
     self._driver: asyncio.Task | None = None
-    self._cache = _placed(programs.empty_cache(config, sizes))
     self._prefill = jax.jit(functools.partial(_prefill, config), donate_argnums=1)
-    # JAX keeps one cache of compiled programs for a function, whoever jits it: each sampler counts its own.
-    self._copy = jax.jit(functools.partial(programs.copy), donate_argnums=0)
+    self._copy = jax.jit(functools.partial(programs.copy, config), donate_argnums=0)
     self._decode = jax.jit(functools.partial(_decode, config, sizes.decode_steps), donate_argnums=1)
-    self._postponed = 0  # dispatches that the waiting jobs have been put off for
-    self.sampled_tokens = 0
-    self.prefilled_tokens = 0
+    self._postponed = 0  # dispatches that the waiting requests have been put off for
+    self.stats = Stats(pages=self._pages.count - 1)
 
   @property
   def compilations(self) -> int:
     return sum(f._cache_size() for f in (self._prefill, self._copy, self._decode))  # type: ignore[attr-defined]
 
-  def warm_up(self) -> None:
-    """Compiles the three programs; nothing compiles after it."""
-    R, T = self.sizes.prefill_rows, self.sizes.prefill_chunk
-    spare = np.full((R,), self.sizes.slots, np.int32)
-    self._cache = self._prefill(self._params, self._cache, np.zeros((R, T), np.int32), spare, np.zeros((R,), np.int32))
-    self._cache = self._copy(self._cache, np.int32(self.sizes.slots), np.int32(self.sizes.slots))
-    self._cache, *_ = self._decode(self._params, self._cache, self._request_arrays())
+  def warm_up(self, say: Callable[[str], None] = logger.info) -> None:
+    """Compiles all programs; nothing compiles after it."""
+    for rows in self.sizes.prefill_rows:
+      say(f'sampler: compiling the prefill of {rows} tokens')
+      self._run_prefill([], rows)
+    say('sampler: compiling the copy of pages')
+    self._copy_pages([], [])
+    for rows in self.sizes.decode_rows:
+      say(f'sampler: compiling the decode of {rows} requests')
+      self._dispatch_decode([], rows)
 
   def update(self, params, version: int) -> None:
     """Serves new weights under a new version; keys and values of the old ones are never used again.
@@ -82,163 +74,275 @@ class BatchedSampler:
     Raises:
       RuntimeError: a request is under way; every token of a sample has one version.
     """
-    if self._running or self._waiting:
-      raise RuntimeError('weights cannot change while requests are under way')
+    self._refuse_under_way('weights cannot change')
     self._params, self.version = _placed(params), version
-    self._slots = [_Slot() for _ in range(self.sizes.slots)]
+    self._forget()
 
-  async def sample(self, tokens: Sequence[int], params: SampleParams, session: str) -> Sample:
+  def free(self) -> None:
+    """Gives the cache's memory back, until the next request. Raises RuntimeError when a request is under way."""
+    self._refuse_under_way('the cache cannot go')
+    self._pool = None
+    self._forget()
+
+  async def sample(
+    self, tokens: Sequence[int], params: SampleParams, session: str, stream: Callable[[Sequence[int], Sequence[float]], None] | None = None
+  ) -> Sample:
     """Continues `tokens`. Finish is `length` when max_new_tokens or the context is used up.
 
+    `stream` is called with each dispatch's new tokens and log-probabilities. A request whose caller is cancelled leaves at the next
+    dispatch.
+
     Raises:
-      ValueError: no tokens, or more stop ids than the programs were built for.
+      ValueError: the request cannot be served by any sampler of this size; the message says why.
     """
-    if not tokens or len(params.stop) > programs.MAX_STOPS:
-      raise ValueError(f'need at least one token and at most {programs.MAX_STOPS} stop ids')
-    if self._room(tokens, params) <= 0:
+    check(tokens, params, self.config.vocab, self.sizes.context)
+    job = Job(list(tokens), params, session, asyncio.get_running_loop().create_future(), self.sizes, stream)
+    if job.remaining <= 0:
       return Sample((), (), 'length', self.version)
-    job = _Job(list(tokens), params, session, asyncio.get_running_loop().create_future())
     self._waiting.append(job)
     if self._driver is None or self._driver.done():
       self._driver = asyncio.create_task(self._drive())
     return await job.future
 
-  def release(self, session: str) -> None:
-    """Frees the session's slot for another one."""
-    for slot in self._slots:
-      if slot.session == session:
-        slot.session = None
+  def cancel(self, session: str) -> None:
+    """Ends the session's request at the next dispatch, with what it has: finish `cancelled`."""
+    for job in self._under_way():
+      if job.session == session:
+        job.cancelled = True
 
-  def _room(self, tokens: Sequence[int], params: SampleParams) -> int:
-    return min(params.max_new_tokens, self.sizes.context - len(tokens))
+  def release(self, session: str) -> None:
+    """The conversation is over: others may have its pages."""
+    if chain := self._sessions.pop(session, None):
+      self._pages.close(chain)
+    for job in self._under_way():
+      job.kept &= job.session != session
+
+  @property
+  def pages_in_use(self) -> int:
+    """By requests under way and conversations between two turns; what is only remembered does not count."""
+    return self._pages.used
+
+  def _under_way(self) -> Iterator[Job]:
+    yield from self._running
+    yield from self._waiting
+
+  def _refuse_under_way(self, what: str) -> None:
+    if self._running or self._waiting:
+      raise RuntimeError(f'{what} while requests are under way')
+
+  def _forget(self) -> None:
+    self._pages.clear()
+    self._sessions.clear()
+    self._promised.clear()
 
   async def _drive(self) -> None:
     """Runs until nothing waits: admit and prefill, decode, hand out what finished, let the conversations go on."""
-    try:
-      while self._waiting or self._running:
-        await _settle()
+    failures = 0
+    while self._waiting or self._running:
+      await _settle()
+      try:
+        self._end_early()
         if self._worth_prefilling():
-          self._prefill_jobs(self._admit())
-        if self._running:
-          self._decode_once()
-    except Exception as e:  # a failed dispatch must reach every conversation that waits for it
-      for job in [*self._running.values(), *self._waiting]:
-        if not job.future.done():
-          job.future.set_exception(e)
-      self._running.clear()
-      self._waiting.clear()
-      self._slots = [_Slot() for _ in range(self.sizes.slots)]  # what the cache holds now is not known
-      raise
+          self._prefill_all()
+        if ready := [job for job in self._running if not job.pending]:
+          await self._decode_once(ready)
+        failures = 0
+      except Exception as e:  # noqa: BLE001 - whatever it is, it must reach the conversations that wait
+        failures += 1
+        self._start_over(e, failures >= FAILURES)
+
+  def _end_early(self) -> None:
+    now = time.monotonic()
+    for job in [job for job in self._under_way() if job.future.done() or job.cancelled or job.late(now)]:
+      finish: Finish = 'deadline' if job.late(now) else 'cancelled'
+      if job.chain is None:
+        self._waiting.remove(job)
+        job.end(finish, self.version)
+      else:
+        self._end(job, finish)
+
+  def _end(self, job: Job, finish: Finish) -> None:
+    """A running job leaves; its conversation keeps the pages unless its caller is gone."""
+    self._running.remove(job)
+    self._promised.subtract(job.promises())
+    chain = job.chain
+    assert chain is not None
+    self._pages.trim(chain)
+    if job.kept and not job.future.done():
+      if former := self._sessions.pop(job.session, None):
+        self._pages.close(former)
+      self._sessions[job.session] = chain
+    else:
+      self._pages.close(chain)
+    job.end(finish, self.version)
+
+  def _start_over(self, error: Exception, give_up: bool) -> None:
+    """What the cache holds now is not known: the requests begin again from their tokens, or fail if that was tried."""
+    self._pool = None
+    self._forget()
+    jobs, self._running = [*self._running, *self._waiting], []
+    self._waiting.clear()
+    for job in jobs:
+      job.chain = None
+    if not give_up:
+      reason = f'{type(error).__name__}: {error}'
+      logger.error('A dispatch of the sampler failed; its %d requests go on from their tokens. %s', len(jobs), reason)
+      self._waiting.extend(jobs)
+      return
+    for job in jobs:
+      if not job.future.done():
+        job.future.set_exception(error)
 
   def _worth_prefilling(self) -> bool:
-    """A prefill costs the same for one row as for all: wait for company, but not long and not while nothing decodes."""
-    enough = not self._running or len(self._waiting) >= self.sizes.prefill_rows or self._postponed >= POSTPONED
-    self._postponed = 0 if enough or not self._waiting else self._postponed + 1
+    """A prefill of few tokens costs nearly that of many: wait for company, but not long and not while nothing decodes."""
+    if not self._waiting and not any(job.pending for job in self._running):
+      return False
+    enough = self._postponed >= POSTPONED or all(job.pending for job in self._running)
+    enough = enough or sum(len(job.tokens) for job in self._waiting) >= self.sizes.prefill
+    self._postponed = 0 if enough else self._postponed + 1
     return enough
 
-  def _admit(self) -> list[_Job]:
-    """Gives waiting jobs their slot, as far as there are any, in order of arrival; who gave up waiting gets none."""
-    admitted: list[_Job] = []
-    held = {slot.session: i for i, slot in enumerate(self._slots) if slot.session is not None}
-    free = [i for i, slot in enumerate(self._slots) if slot.session is None]
-    for _ in range(len(self._waiting)):
+  def _prefill_all(self) -> None:
+    for _ in range(PREFILLS):
+      self._admit()
+      if not (pending := [job for job in self._running if job.pending]):
+        return
+      self._run_prefill(pending, self.sizes.prefill)
+
+  def _admit(self) -> None:
+    """Lets waiting requests in, in order of arrival: as many as there are slots and pages for.
+
+    One whose beginning is just being prefilled for another waits for that.
+    """
+    later: list[Job] = []
+    copies: list[Copy] = []
+    while self._waiting and len(self._running) < self.sizes.slots:
       job = self._waiting.popleft()
-      if job.future.done():
-        continue
-      if job.session in held:
-        job.slot = held[job.session]
-      elif free:
-        job.slot = free.pop(0)
-        held[job.session] = job.slot
-        # Nothing of the session before: keys that decoding made may differ in bits from those that prefilling makes.
-        self._slots[job.slot] = _Slot(session=job.session)
+      if self._promised_more(job):
+        later.append(job)
+      elif self._place(job, copies):
+        self._running.append(job)
+        self._promised.update(job.promises())
+        self.stats.admitted(job)
       else:
-        self._waiting.append(job)
-        continue
-      admitted.append(job)
-      self._running[job.slot] = job
-    return admitted
+        later.append(job)
+        break
+    self._waiting.extendleft(reversed(later))
+    self._run_copies(copies)
 
-  def _prefill_jobs(self, jobs: list[_Job]) -> None:
-    """Brings each job's slot to all of its tokens but the last, which the first decode step feeds."""
-    leaders: dict[tuple[int, ...], _Job] = {}
-    followers: list[tuple[_Job, _Job]] = []
-    todo: list[tuple[_Job, int]] = []
+  def _promised_more(self, job: Job) -> bool:
+    covered = max((n for key, n in job.keys if self._promised[key] > 0), default=0)
+    return covered > 0 and covered > self._pages.known(job.fed) and not self._continues(job)
+
+  def _continues(self, job: Job) -> bool:
+    chain = self._sessions.get(job.session)
+    return chain is not None and job.fed[: len(chain.tokens)] == chain.tokens
+
+  def _place(self, job: Job, copies: list[Copy]) -> bool:
+    """Gives the job pages for all that it may become; False if there are not enough yet."""
+    continues = self._continues(job)
+    chain = self._sessions.pop(job.session, None)
+    if chain is not None and not continues:
+      self._pages.close(chain)
+      chain = None
+    while True:
+      if chain is not None:
+        if self._pages.extend(chain, job.room):
+          job.chain = chain
+          return True
+      elif opened := self._pages.open(job.fed, job.room):
+        job.chain, copy = opened
+        copies += [copy] if copy else []
+        return True
+      if not self._sessions:
+        break
+      self._pages.close(self._sessions.popitem(last=False)[1])
+      self.stats.evicted += 1
+    if chain is not None:
+      self._sessions[job.session] = chain
+    return False
+
+  def _run_copies(self, copies: Sequence[Copy]) -> None:
+    for i in range(0, len(copies), programs.COPIES):
+      some = copies[i : i + programs.COPIES]
+      self._copy_pages([copy.source.page for copy in some], [copy.target for copy in some])
+    for copy in copies:
+      self._pages.copied(copy)
+
+  def _copy_pages(self, sources: Sequence[int], targets: Sequence[int]) -> None:
+    source_C, target_C = np.full((2, programs.COPIES), SCRAP, np.int32)
+    source_C[: len(sources)], target_C[: len(targets)] = sources, targets
+    self._pool = self._copy(self._opened(), source_C, target_C)
+
+  def _opened(self) -> paged.Pool:
+    if self._pool is None:
+      self._pool = _placed(paged.empty_pool(self.config, self._pages.count, self.sizes.page))
+    return self._pool
+
+  def _run_prefill(self, jobs: Sequence[Job], most: int) -> None:
+    """Feeds the first `most` of the tokens that the jobs still have to be read."""
+    takes: list[tuple[Job, int, list[int]]] = []
+    left = most
     for job in jobs:
-      slot = self._slots[job.slot]
-      wanted = job.tokens[:-1]
-      common = _common_prefix(slot.tokens, wanted)
-      if common == len(slot.tokens) > 0:  # the next turn of the conversation this slot holds
-        todo.append((job, common))
-      elif tuple(wanted) in leaders:
-        followers.append((job, leaders[tuple(wanted)]))
-      else:
-        leaders[tuple(wanted)] = job
-        todo.append((job, 0))
-    R = self.sizes.prefill_rows
-    for i in range(0, len(todo), R):
-      self._prefill_rows(todo[i : i + R])
-    for job, leader in followers:
-      self._cache = self._copy(self._cache, np.int32(leader.slot), np.int32(job.slot))
-    for job in jobs:
-      self._slots[job.slot].tokens = job.tokens[:-1]
+      chain = job.chain
+      assert chain is not None
+      start = len(chain.tokens)
+      takes.append((job, start, job.fed[start : start + left]))
+      left -= len(takes[-1][2])
+      if not left:
+        break
+    rows = next(n for n in self.sizes.prefill_rows if n >= most - left) if jobs else most
+    tokens = programs.empty_tokens(rows)
+    seen: list[np.ndarray] = []
+    for job, start, new in takes:
+      pages = np.array(job.chain.pages, np.int32)  # type: ignore[union-attr]
+      at, positions = len(seen), np.arange(start, start + len(new))
+      tokens.token_N[at : at + len(new)], tokens.position_N[at : at + len(new)] = new, positions
+      tokens.page_N[at : at + len(new)] = pages[positions // self.sizes.page]
+      seen += [pages[: p // self.sizes.page + 1] for p in positions]
+    todo = work.plan(seen, rows, self.sizes.blocks)
+    self._pool = self._prefill(self._params, self._opened(), tokens, todo)
+    for job, _, new in takes:
+      promises = job.promises()
+      self._pages.fill(job.chain, new)  # type: ignore[arg-type]
+      self._promised.subtract(promises if not job.pending else ())
+    self.stats.prefilled(most - left, rows)
 
-  def _prefill_rows(self, todo: list[tuple[_Job, int]]) -> None:
-    R, T = self.sizes.prefill_rows, self.sizes.prefill_chunk
-    longest = max(len(job.tokens) - 1 - start for job, start in todo)
-    for offset in range(0, longest, T):
-      tokens = np.zeros((R, T), np.int32)
-      slots = np.full((R,), self.sizes.slots, np.int32)
-      starts = np.zeros((R,), np.int32)
-      for r, (job, start) in enumerate(todo):
-        chunk = job.tokens[start + offset : min(start + offset + T, len(job.tokens) - 1)]
-        if chunk:
-          tokens[r, : len(chunk)], slots[r], starts[r] = chunk, job.slot, start + offset
-          self.prefilled_tokens += len(chunk)
-      self._cache = self._prefill(self._params, self._cache, tokens, slots, starts)
+  async def _decode_once(self, ready: list[Job]) -> None:
+    started = time.monotonic()
+    rows = next(n for n in self.sizes.decode_rows if n >= len(ready))
+    found = self._dispatch_decode(ready, rows)
+    dispatched = time.monotonic()
+    tokens, logps, emitted = await asyncio.to_thread(jax.device_get, found)  # conversations go on meanwhile
+    arrived = time.monotonic()
+    counts = emitted.sum(axis=0)
+    for row, job in enumerate(ready):
+      n = int(counts[row])
+      new = tokens[:n, row].tolist()
+      self._pages.fill(job.chain, [job.last, *new[:-1]])  # type: ignore[arg-type]
+      job.add(new, logps[:n, row].tolist())
+      if finish := job.finish():
+        self._end(job, finish)
+    self.stats.decoded(int(counts.sum()), rows * self.sizes.decode_steps, self._pages.used)
+    self.stats.timed(dispatched - started + time.monotonic() - arrived, arrived - dispatched)
 
-  def _decode_once(self) -> None:
-    self._cache, tokens, logps, emitted = self._decode(self._params, self._cache, self._request_arrays())
-    tokens, logps, counts = np.asarray(tokens), np.asarray(logps), np.asarray(emitted).sum(axis=0)
-    for slot, job in list(self._running.items()):
-      n = int(counts[slot])
-      new = tokens[:n, slot].tolist()
-      # The cache now holds every token but the last sampled one.
-      self._slots[slot].tokens += [self._last(job), *new[:-1]]
-      job.sampled += new
-      job.logprobs += logps[:n, slot].tolist()
-      self.sampled_tokens += n
-      stopped = new[-1] in job.params.stop
-      if stopped or len(job.sampled) >= self._room(job.tokens, job.params):
-        finish: Finish = 'stop' if stopped else 'length'
-        del self._running[slot]
-        if not job.future.done():
-          job.future.set_result(Sample(tuple(job.sampled), tuple(job.logprobs), finish, self.version))
-
-  @staticmethod
-  def _last(job: _Job) -> int:
-    return job.sampled[-1] if job.sampled else job.tokens[-1]
-
-  def _request_arrays(self) -> Request:
-    B = self.sizes.slots
-    r = Request(
-      last_B=np.zeros(B, np.int32),
-      length_B=np.array([min(len(s.tokens), self.sizes.context) for s in self._slots], np.int32),
-      active_B=np.zeros(B, bool),
-      remaining_B=np.zeros(B, np.int32),
-      seed_Bx2=np.zeros((B, 2), np.uint32),
-      temperature_B=np.ones(B, np.float32),
-      top_p_B=np.ones(B, np.float32),
-      stop_BxN=np.full((B, programs.MAX_STOPS), -1, np.int32),
-    )
-    for slot, job in self._running.items():
-      p = job.params
-      r.last_B[slot], r.active_B[slot] = self._last(job), True
-      r.remaining_B[slot] = self._room(job.tokens, p) - len(job.sampled)
-      r.seed_Bx2[slot] = (p.seed >> 32) & 0xFFFFFFFF, p.seed & 0xFFFFFFFF
-      r.temperature_B[slot], r.top_p_B[slot] = p.temperature, p.top_p
-      r.stop_BxN[slot, : len(p.stop)] = p.stop
-    return jax.tree.map(jnp.asarray, r)
+  def _dispatch_decode(self, jobs: Sequence[Job], rows: int):
+    size, r = self.sizes.page, programs.empty_request(self.sizes, rows, self.config.vocab)
+    seen: list[np.ndarray] = []
+    for row, job in enumerate(jobs):
+      p, length = job.params, len(job.fed)
+      pages = np.array(job.chain.pages, np.int32)  # type: ignore[union-attr]
+      first, end = length // size, (length + min(self.sizes.decode_steps, job.remaining) - 1) // size + 1
+      seen.append(pages[:end])
+      r.last_N[row], r.length_N[row], r.active_N[row], r.remaining_N[row] = job.last, length, True, job.remaining
+      r.page_NxA[row, : end - first] = pages[first:end]
+      r.stop_NxM[row, : len(p.stop)] = p.stop
+      c = r.choice
+      c.seed_Nx2[row] = (p.seed >> 32) & 0xFFFFFFFF, p.seed & 0xFFFFFFFF
+      c.temperature_N[row], c.top_p_N[row], c.top_k_N[row], c.min_p_N[row] = p.temperature, p.top_p, p.top_k, p.min_p
+      c.ban_NxM[row, : len(p.banned)] = p.banned
+    self._pool, *found = self._decode(self._params, self._opened(), r, work.plan(seen, rows, self.sizes.blocks))
+    return found
 
 
 async def _settle() -> None:
@@ -252,18 +356,9 @@ def _placed(tree):
   return jax.device_put(tree, jax.local_devices()[0])
 
 
-def _common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
-  n = 0
-  for x, y in zip(a, b):
-    if x != y:
-      break
-    n += 1
-  return n
+def _prefill(config, params, pool, tokens, work):
+  return programs.prefill(params, config, pool, tokens, work)
 
 
-def _prefill(config, params, cache, tokens_RxT, slots_R, starts_R):
-  return programs.prefill(params, config, cache, tokens_RxT, slots_R, starts_R)
-
-
-def _decode(config, steps, params, cache, request):
-  return programs.decode(params, config, steps, cache, request)
+def _decode(config, steps, params, pool, request, work):
+  return programs.decode(params, config, steps, pool, request, work)

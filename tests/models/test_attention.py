@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import AbstractDevice, AbstractMesh
 
 from inftool_jax.models import attention
-from inftool_jax.models.attention import KVCache
 from inftool_jax.parallel import placing, rules
 
 H, K, E = 4, 2, 8
@@ -92,68 +90,3 @@ def test_the_platform_is_that_of_the_mesh_not_of_the_host() -> None:
   device = AbstractDevice(device_kind='TPU v5', num_cores=1, platform='tpu')
   with jax.sharding.use_abstract_mesh(AbstractMesh((1, 2, 1, 1), rules.AXES, abstract_device=device)):
     assert placing.platform() == 'tpu'
-
-
-# --- The cache ---
-
-SLOTS, LENGTH, BLOCK = 3, 16, 4
-
-
-def _pool(fill: float) -> KVCache:
-  shape = (2, SLOTS, K, LENGTH, E)  # two layers
-  return KVCache(jnp.full(shape, fill), jnp.full(shape, fill))
-
-
-@jax.jit
-def _feed(layer, slot, start, q, k, v, cache: KVCache) -> tuple[jax.Array, KVCache]:
-  return attention.cached_attention(slot[None], start[None], BLOCK)(layer, q, k, v, cache)
-
-
-@jax.jit
-def _step(starts, q, k, v, cache: KVCache) -> tuple[jax.Array, KVCache]:
-  """Decode: every slot is a row."""
-  return attention.cached_attention(None, starts, BLOCK)(0, q, k, v, cache)
-
-
-def _chunks(q, k, v, slot: int, sizes: list[int], cache: KVCache, layer: int = 1) -> tuple[np.ndarray, KVCache]:
-  """Feeds one sequence to a slot, chunk by chunk."""
-  outs, start = [], 0
-  for size in sizes:
-    part = slice(start, start + size)
-    out, cache = _feed(layer, jnp.int32(slot), jnp.int32(start), q[:, part], k[:, part], v[:, part], cache)
-    outs.append(out)
-    start += size
-  return np.concatenate(outs, axis=1), cache
-
-
-def test_chunks_through_the_cache_are_causal_attention_whatever_the_cache_held() -> None:
-  q, k, v = _qkv(1, 11)
-  expected = _expected(q[0], k[0], v[0], np.tri(11, dtype=bool))
-  for sizes in ([6, 5], [5, 1, 5], [1] * 11):
-    clean, _ = _chunks(q, k, v, 2, sizes, _pool(0.0))
-    dirty, cache = _chunks(q, k, v, 2, sizes, _pool(123.0))
-    np.testing.assert_allclose(clean[0], expected, atol=1e-5)
-    np.testing.assert_array_equal(dirty, clean)
-    for pool, new in zip(cache, (k, v), strict=True):
-      np.testing.assert_array_equal(pool[1, 2, :, :11], new[0].transpose(1, 0, 2))
-      assert (pool[0] == 123).all() and (pool[1, :2] == 123).all() and (pool[1, 2, :, 11:] == 123).all()
-
-
-def test_blocks_that_a_longer_neighbor_needs_do_not_change_a_row() -> None:
-  q, k, v = _qkv(SLOTS, 1)
-  rng = np.random.default_rng(3)
-  pool = KVCache(*(jnp.asarray(rng.normal(size=(2, SLOTS, K, LENGTH, E)), jnp.float32) for _ in range(2)))
-  short = _step(jnp.array([2, 1, 0]), q, k, v, pool)[0]
-  long = _step(jnp.array([2, 15, 0]), q, k, v, pool)[0]
-  for row in (0, 2):
-    np.testing.assert_array_equal(short[row], long[row])
-  assert (short[1] != long[1]).any()
-
-
-def test_a_decode_step_writes_each_row_at_its_own_position() -> None:
-  q, k, v = _qkv(SLOTS, 1)
-  _, cache = _step(jnp.array([4, 0, 9]), q, k, v, _pool(7.0))
-  for slot, position in enumerate([4, 0, 9]):
-    np.testing.assert_array_equal(cache.k[0, slot, :, position], k[slot, 0])
-    np.testing.assert_array_equal(cache.v[0, slot, :, position], v[slot, 0])
-  assert (np.asarray(cache.k[0]) != 7).any(axis=(1, 3)).sum() == SLOTS and (cache.k[1] == 7).all()

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from inftool_jax.sampling.sampler import BatchedSampler
-from tests.models.small import CONFIG, weights
-from tests.sampling.driving import SIZES
+from tests.models.small import weights
+from tests.sampling.driving import CONFIG, SIZES
 
 
 @pytest.fixture(scope='session')

@@ -17,10 +17,12 @@ from inftool_jax.sampling.programs import SamplerConfig
 from inftool_jax.sampling.sampler import BatchedSampler
 from inftool_jax.training import step
 from inftool_jax.types import Sample, SampleParams
-from tests.models.small import CONFIG
+from tests.models import small
 
-# 64 slots and 4 x 16 prefill rows: the fewest for which a row's bits do not depend on its place (see SamplerConfig).
-SIZES = SamplerConfig(slots=64, context=400, prefill_rows=4, prefill_chunk=16, decode_steps=4)
+# Heads of at least 16: with smaller ones XLA gives a query other bits in company than alone.
+CONFIG = dataclasses.replace(small.CONFIG, head_dim=16)
+# 64 rows: the fewest for which a row's bits do not depend on its place (see SamplerConfig).
+SIZES = SamplerConfig(slots=64, context=400, page=64, prefill=64, decode_steps=4)
 SCORED = (16, 64)  # rows and columns of what the learner scores, one shape for all tests
 
 T = TypeVar('T')

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import random
+import re
 
 import jax
 import numpy as np
 import pytest
 
-from inftool_jax.sampling import programs
+from inftool_jax.errors import ConfigError
 from inftool_jax.sampling.programs import SamplerConfig
 from inftool_jax.sampling.sampler import BatchedSampler
 from inftool_jax.types import Sample, SampleParams
 from tests.models import reference
-from tests.models.small import CONFIG, weights
-from tests.sampling.driving import SIZES, Ask, answer, ask, learners, one_by_one, prompt, run
+from tests.models.small import weights
+from tests.sampling.driving import CONFIG, SIZES, Ask, answer, ask, learners, one_by_one, prompt, run
 
 
 async def _conversation(sampler: BatchedSampler, name: int, session: str, turns: int = 3) -> tuple[list[int], dict[int, float]]:
@@ -28,6 +29,10 @@ async def _conversation(sampler: BatchedSampler, name: int, session: str, turns:
     tokens += [*sample.tokens, *prompt(1000 + name, 1 + (name + turn) % 5)]  # the user's next words
   sampler.release(session)
   return tokens, logp
+
+
+def programs_of(sizes: SamplerConfig) -> int:
+  return len(sizes.prefill_rows) + 1 + len(sizes.decode_rows)
 
 
 def _assert_same(a: list[Sample], b: list[Sample]) -> None:
@@ -44,7 +49,7 @@ def test_log_probabilities_are_the_learners_over_several_turns(sampler: BatchedS
   async def talks():
     return await asyncio.gather(*(_conversation(sampler, name, f'{name}') for name in range(8)))
 
-  before = sampler.prefilled_tokens
+  before = sampler.stats.prefilled_tokens
   played = run(talks())
   for (_, sampled), learner in zip(played, learners(params, [tokens for tokens, _ in played]), strict=True):
     assert len(sampled) == 21
@@ -52,7 +57,7 @@ def test_log_probabilities_are_the_learners_over_several_turns(sampler: BatchedS
     assert np.ptp(learner[list(sampled)]) > 1  # a distribution, not a constant
   # A turn prefills what came after the tokens in the cache (all but the last sampled one), and nothing twice.
   read = sum(len(prompt(n, 3 + 2 * n)) - 1 + sum(1 + (n + turn) % 5 for turn in range(2)) for n in range(8))
-  assert sampler.prefilled_tokens - before == read
+  assert sampler.stats.prefilled_tokens - before == read
 
 
 def test_a_conversation_that_is_told_differently_is_read_again(sampler: BatchedSampler, params) -> None:
@@ -148,13 +153,13 @@ def test_with_and_without_a_shared_prompt(sampler: BatchedSampler, params) -> No
   separate = one_by_one(sampler, params, group)
   assert len({s.tokens for s in separate}) > 1
   sampler.update(params, 0)
-  before = sampler.prefilled_tokens
+  before = sampler.stats.prefilled_tokens
 
   async def together() -> list[Sample]:
     return await asyncio.gather(*(answer(sampler, request, f'member {i}') for i, request in enumerate(group)))
 
   _assert_same(run(together()), separate)
-  assert sampler.prefilled_tokens - before == 44  # the prompt was read once
+  assert sampler.stats.prefilled_tokens - before == 44  # the prompt was read once
 
 
 def test_more_sessions_than_slots_wait_and_all_finish_the_same(sampler: BatchedSampler, params) -> None:
@@ -167,6 +172,76 @@ def test_more_sessions_than_slots_wait_and_all_finish_the_same(sampler: BatchedS
   sampler.update(params, 0)
   roomy = run(talks(names[:15]))
   assert crowded == roomy * 10
+
+
+# --- Pages ---
+
+
+@pytest.fixture(scope='module')
+def cramped(params) -> BatchedSampler:
+  """Pages for little more than one whole context."""
+  return BatchedSampler(params, CONFIG, dataclasses.replace(SIZES, pages=SIZES.blocks + 3))
+
+
+@pytest.mark.parametrize('seed', [0, 1, 2])
+def test_without_pages_to_spare_requests_wait_and_idle_conversations_are_read_again(
+  cramped: BatchedSampler, sampler: BatchedSampler, params, seed: int
+) -> None:
+  """Random arrivals, lengths and cancellations, against the same conversations one after the other with all the pages in the world."""
+  rng = random.Random(seed)
+  cramped.update(params, 0)
+  evicted = cramped.stats.evicted
+
+  async def talks(which: BatchedSampler, names: list[int], cancelled: frozenset[int]):
+    async def one(i: int, name: int):
+      for _ in range(rng.randint(0, 40)):
+        await asyncio.sleep(0)
+      task = asyncio.create_task(_conversation(which, name, f'{i}', turns=4))
+      if i in cancelled:
+        await asyncio.sleep(rng.random() * 0.05)
+        task.cancel()
+        which.release(f'{i}')
+      return await task
+
+    return await asyncio.gather(*(one(i, name) for i, name in enumerate(names)), return_exceptions=True)
+
+  names, lost = [rng.randrange(12) for _ in range(24)], frozenset(rng.sample(range(24), 5))
+  crowded = run(talks(cramped, names, lost))
+  alone = {name: run(_conversation(sampler, name, 'alone', turns=4)) for name in set(names)}
+  for i, name in enumerate(names):
+    if i not in lost or not isinstance(crowded[i], asyncio.CancelledError):
+      assert crowded[i] == alone[name]
+  assert cramped.pages_in_use == 0
+  assert cramped.stats.evicted > evicted
+
+
+def test_conversations_that_open_alike_share_the_pages_of_their_opening(sampler: BatchedSampler, params) -> None:
+  opening = prompt(77, 150)
+  asked = [Ask((*opening, *prompt(i, 20)), SampleParams(seed=i, max_new_tokens=5)) for i in range(20)]
+  separate = one_by_one(sampler, params, asked)
+  sampler.update(params, 0)
+  before = sampler.stats.prefilled_tokens
+
+  async def together() -> list[Sample]:
+    first = await answer(sampler, asked[0], '0')  # else each of them would be the first
+    return [first, *await asyncio.gather(*(answer(sampler, request, f'{i}') for i, request in enumerate(asked) if i))]
+
+  _assert_same(run(together()), separate)
+  assert sampler.stats.prefilled_tokens - before == 169 + 19 * 19
+
+
+def test_the_cache_goes_and_comes_back(sampler: BatchedSampler, params) -> None:
+  request = ask(3, 50)
+  expected = one_by_one(sampler, params, [request])
+  sampler.free()
+  assert sampler._pool is None
+  _assert_same([run(answer(sampler, request, 'again'))], expected)
+  assert sampler.compilations == programs_of(SIZES)
+
+
+def test_too_few_pages_are_told_before_anything_runs(params) -> None:
+  with pytest.raises(ConfigError, match=r'sampling.pages: 7 pages of 64 tokens are fewer than the 8 .*sampling.context=400'):
+    BatchedSampler(params, CONFIG, dataclasses.replace(SIZES, pages=7))
 
 
 # --- Weights ---
@@ -206,16 +281,16 @@ def test_weights_do_not_change_under_a_request(sampler: BatchedSampler, params) 
   sampler.update(params, 1)
 
 
-# --- Invariant 8: three programs ---
+# --- Invariant 8: the programs are known from the config ---
 
 
-def test_three_compilations_whatever_is_asked_and_wherever_weights_come_from(sampler: BatchedSampler, params) -> None:
+def test_so_many_compilations_whatever_is_asked_and_wherever_weights_come_from(sampler: BatchedSampler, params) -> None:
   async def crowded() -> None:
     await asyncio.gather(*(answer(sampler, request, f'{i}') for i, request in enumerate(_crowd(5))))
     await asyncio.gather(*(answer(sampler, ask(1, 30), f'same {i}') for i in range(3)))
 
   run(crowded())
-  assert sampler.compilations == 3
+  assert sampler.compilations == programs_of(SIZES)
   origins = {
     'computed': jax.jit(lambda p: jax.tree.map(lambda x: x * 1.0, p))(params),
     'restored to a device': jax.device_put(params, jax.devices()[0]),
@@ -224,14 +299,15 @@ def test_three_compilations_whatever_is_asked_and_wherever_weights_come_from(sam
   for version, (origin, same) in enumerate(origins.items()):
     sampler.update(same, version)
     run(crowded())
-    assert sampler.compilations == 3, origin
+    assert sampler.compilations == programs_of(SIZES), origin
 
 
 def test_a_sampler_of_other_sizes_counts_its_own_compilations(sampler: BatchedSampler, params) -> None:
-  other = BatchedSampler(params, CONFIG, dataclasses.replace(SIZES, context=600))
+  other = BatchedSampler(params, CONFIG, dataclasses.replace(SIZES, context=600, slots=128, prefill=256))
+  assert programs_of(other.sizes) == 5
   for each in (sampler, other):
     each.warm_up()
-    assert each.compilations == 3
+    assert each.compilations == programs_of(each.sizes)
 
 
 # --- Ends of a turn ---
@@ -263,7 +339,7 @@ def test_the_greedy_path_is_the_best_token_each_time(sampler: BatchedSampler, pa
     assert best == pytest.approx(greedy.logprobs[i], abs=1e-4) and best >= max(rest) - 1e-4
 
 
-@pytest.mark.parametrize(('length', 'new', 'expected'), [(395, 50, 5), (399, 50, 1), (400, 50, 0), (500, 50, 0), (10, 0, 0), (10, 1, 1)])
+@pytest.mark.parametrize(('length', 'new', 'expected'), [(395, 50, 5), (399, 50, 1), (400, 50, 0), (10, 0, 0), (10, 1, 1)])
 def test_max_new_tokens_and_the_context_bound_a_turn(sampler: BatchedSampler, params, length: int, new: int, expected: int) -> None:
   sample = one_by_one(sampler, params, [ask(14, length, new=new)])[0]
   assert (len(sample.tokens), len(sample.logprobs), sample.finish) == (expected, expected, 'length')
@@ -280,10 +356,63 @@ def test_a_conversation_that_fills_its_context_ends(sampler: BatchedSampler) -> 
   assert second == Sample((), (), 'length', 0)
 
 
-def test_what_cannot_be_asked_is_refused(sampler: BatchedSampler) -> None:
-  for request in (ask(1, 0), ask(1, 5, stop=tuple(range(programs.MAX_STOPS + 1)))):
-    with pytest.raises(ValueError, match='at least one token and at most 4 stop ids'):
-      run(answer(sampler, request, 'bad'))
+@pytest.mark.parametrize(
+  ('request_', 'told'),
+  [
+    (ask(1, 0), '0 tokens, where 1 to 400'),
+    (ask(1, 401), '401 tokens, where 1 to 400'),
+    (Ask((3, 97), ask(1, 1).params), 'the prompt has token id 97, the vocabulary 97'),
+    (ask(1, 5, stop=(0, 1, 2, 3, 4)), '5 stop ids, where there is room for 4'),
+    (ask(1, 5, stop=(-1,)), 'stop has token id -1'),
+    (ask(1, 5, banned=tuple(range(17))), '17 banned ids, where there is room for 16'),
+    (ask(1, 5, temperature=float('nan')), 'temperature nan'),
+    (ask(1, 5, top_p=0.0, min_p=2.0, top_k=-1), 'top_p 0.0.*min_p 2.0.*top_k -1'),
+    (Ask((1,), SampleParams(seed=1 << 64, max_new_tokens=3)), 'beyond 64 bits'),
+  ],
+)
+def test_what_cannot_be_asked_is_refused_and_nobody_else_notices(sampler: BatchedSampler, params, request_: Ask, told: str) -> None:
+  good = ask(2, 9)
+  expected = one_by_one(sampler, params, [good])
+
+  async def beside() -> list[object]:
+    return await asyncio.gather(answer(sampler, good, 'good'), answer(sampler, request_, 'bad'), return_exceptions=True)
+
+  sample, error = run(beside())
+  assert isinstance(error, ValueError) and re.search(told, str(error))
+  assert [sample] == expected
+
+
+def test_a_request_can_be_ended_early_with_what_it_has(sampler: BatchedSampler, params) -> None:
+  long = ask(21, 30, new=300)
+  whole = one_by_one(sampler, params, [long])[0]
+
+  async def ended() -> tuple[Sample, Sample, Sample]:
+    task = asyncio.create_task(answer(sampler, long, 'cancelled'))
+    while not sampler.stats.sampled_tokens - before:
+      await asyncio.sleep(0.001)
+    sampler.cancel('cancelled')
+    hasty = dataclasses.replace(long, params=dataclasses.replace(long.params, deadline=0.0))
+    return await task, await answer(sampler, hasty, 'hasty'), await answer(sampler, long, 'after')
+
+  before = sampler.stats.sampled_tokens
+  cancelled, hasty, after = run(ended())
+  assert cancelled.finish == 'cancelled' and 0 < len(cancelled.tokens) < 300
+  assert cancelled.tokens == whole.tokens[: len(cancelled.tokens)]
+  assert hasty == Sample((), (), 'deadline', 0)
+  _assert_same([after], [whole])
+  assert sampler.pages_in_use == 0
+
+
+def test_tokens_are_streamed_as_they_come(sampler: BatchedSampler, params) -> None:
+  request, parts = ask(22, 30, new=21), []
+
+  async def streamed() -> Sample:
+    return await sampler.sample(request.tokens, request.params, 'one', lambda tokens, logprobs: parts.append((tokens, logprobs)))
+
+  sample = run(streamed())
+  assert len(parts) == 6  # dispatches of four
+  assert tuple(t for tokens, _ in parts for t in tokens) == sample.tokens
+  assert tuple(p for _, logprobs in parts for p in logprobs) == sample.logprobs
 
 
 # --- Failures ---
@@ -301,6 +430,28 @@ def test_a_failed_dispatch_reaches_everyone_who_waits_and_good_weights_heal_it(s
   assert len(failures) == 70 and all(isinstance(f, KeyError) and 'norm' in str(f) for f in failures)
   sampler.update(params, 0)
   _assert_same(one_by_one(sampler, params, [request]), expected)
+
+
+def test_a_dispatch_that_dies_costs_nobody_a_token(sampler: BatchedSampler, params, monkeypatch: pytest.MonkeyPatch) -> None:
+  """As when the device is lost: what was sampled so far is kept, the cache is built again."""
+  asked = [ask(i, 5 + 3 * i, new=20) for i in range(12)]
+  expected = one_by_one(sampler, params, asked)
+  dispatch, calls = sampler._decode, []
+
+  def dying(*arguments):
+    calls.append(1)
+    if len(calls) in (2, 4):
+      jax.tree.map(lambda x: x.delete(), arguments[1])
+      raise RuntimeError('device lost')
+    return dispatch(*arguments)
+
+  async def everyone() -> list[Sample]:
+    return await asyncio.gather(*(answer(sampler, request, f'{i}') for i, request in enumerate(asked)))
+
+  sampler.update(params, 0)
+  monkeypatch.setattr(sampler, '_decode', dying)
+  _assert_same(run(everyone()), expected)
+  assert len(calls) == 2 + 5 and sampler.pages_in_use == 0
 
 
 def test_a_request_that_was_cancelled_while_it_waited_takes_no_slot(sampler: BatchedSampler) -> None:
@@ -322,7 +473,7 @@ def test_a_request_that_was_cancelled_while_it_waited_takes_no_slot(sampler: Bat
 
 def test_bfloat16_stays_within_its_bound_in_a_sampler_of_odd_sizes(params) -> None:
   config = dataclasses.replace(CONFIG, compute_dtype='bfloat16')
-  sampler = BatchedSampler(params, config, SamplerConfig(slots=3, context=64, prefill_rows=3, prefill_chunk=5, decode_steps=3))
+  sampler = BatchedSampler(params, config, SamplerConfig(slots=3, context=64, page=10, prefill=15, decode_steps=3))
 
   async def talks():
     return await asyncio.gather(*(_conversation(sampler, name, f'{name}') for name in range(8)))

@@ -12,8 +12,8 @@ import pytest
 
 from inftool_jax.errors import ConfigError
 from inftool_jax.sampling.sampler import BatchedSampler
-from tests.models.small import CONFIG, weights
-from tests.sampling.driving import SIZES
+from tests.models.small import weights
+from tests.sampling.driving import CONFIG, SIZES
 from tools import bench_sampler as bench
 
 rng = np.random.default_rng(0)
@@ -35,7 +35,7 @@ def path(tmp_path: Path) -> Path:
 def test_every_request_gets_its_tokens_and_what_is_shared_is_prefilled_once(path: Path, workload: str, useful: int, prefilled: int) -> None:
   sampler = BatchedSampler(weights(CONFIG), CONFIG, SIZES)
   assert asyncio.run(bench.roll_out(sampler, *bench.read(path, workload), 0)) == useful
-  assert (sampler.sampled_tokens, sampler.prefilled_tokens) == (useful, prefilled)
+  assert (sampler.stats.sampled_tokens, sampler.stats.prefilled_tokens) == (useful, prefilled)
 
 
 def test_a_request_that_gets_fewer_tokens_is_an_error(path: Path) -> None:

@@ -1,0 +1,156 @@
+"""Attention over a paged KV cache, for prefill and decode alike.
+
+Queries come as one flat batch of tokens, each of any sequence at any position. What has to be done is a list of items, made on the
+host (`sampling.work`): a page and the queries that look at it. Queries of one sequence's chunk and of sequences that share a prefix look at
+their common pages together, so that keys and values are read once for all of them. Each item yields a partial softmax; a query's
+partials are folded in the order of its pages. Neither step depends on what else is in the batch: a query gets the same bits alone,
+in company, in a prefill and in a decode (invariant 4).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from inftool_jax.models.attention import MASKED
+from inftool_jax.models.config import DecoderConfig
+
+Array = Any  # numpy's or JAX's
+SINGLES, GROUPS = 32, 16  # items that are attended to at a time: enough to keep the cores busy, few enough to stay in their caches
+GROUP = 8  # queries of a grouped item at most
+
+
+class Pool(NamedTuple):
+  """Keys and values of all layers, S tokens to a page: page p of layer l is at l * P + p, and page 0 takes writes that nobody reads.
+
+  One flat array each, donated and carried through the layers: as the scan's inputs and outputs there would be a second pool. Keys lie
+  transposed, for then a page's scores are a plain matrix product on every backend.
+  """
+
+  k: Array  # [L * P, K, E, S]
+  v: Array  # [L * P, K, S, E]
+
+
+class Work(NamedTuple):
+  """Who looks at which page. `single` items have one query, `group` items up to `GROUP` of them; what pads an item is never found."""
+
+  single_page_I: Array  # int32
+  single_block_I: Array  # the page's place in its sequence
+  single_row_I: Array  # the query's place in the batch
+  singles: Array  # how many of them are real
+  group_page_J: Array
+  group_block_J: Array
+  group_row_JxQ: Array
+  groups: Array
+  found_CxN: Array  # where the partial result of a query (N) and the block of its sequence (C) is; 0: it has none
+  blocks: Array  # the most that a query has
+
+
+class _Partials(NamedTuple):
+  """Softmax over a part of the keys, unnormalized: entry 0 is over none. Not cleared between layers: what is stale is never found."""
+
+  top: Array  # [X, K, G] float32
+  total: Array  # [X, K, G] float32
+  out: Array  # [X, K, G, E] float32
+
+
+class Cache(NamedTuple):
+  pool: Pool
+  partials: _Partials
+
+
+def empty_pool(config: DecoderConfig, pages: int, size: int) -> Pool:
+  c, dtype = config, jnp.dtype(config.compute_dtype)
+  return Pool(
+    jnp.zeros((c.layers * pages, c.kv_heads, c.head_dim, size), dtype), jnp.zeros((c.layers * pages, c.kv_heads, size, c.head_dim), dtype)
+  )
+
+
+def opened(pool: Pool, config: DecoderConfig, work: Work) -> Cache:
+  """The pool with room for the results of the work's items."""
+  entries = 1 + work.single_page_I.shape[0] + work.group_row_JxQ.size
+  shape = (entries, config.kv_heads, config.heads // config.kv_heads)
+  return Cache(pool, _Partials(jnp.full(shape, MASKED), jnp.zeros(shape), jnp.zeros((*shape, config.head_dim))))
+
+
+def attention(work: Work, positions_N: Array, page_N: Array, layers: int):
+  """`attend` for a batch [1, N] of tokens: writes their keys and values at `page_N`, then attends to the pages of `work`."""
+
+  def attend(layer, q_1xNxHxE, k_1xNxKxE, v_1xNxKxE, cache: Cache):
+    (pool, partials), (_, N, H, E) = cache, q_1xNxHxE.shape
+    K, S = pool.v.shape[1:3]
+    first = layer * (pool.v.shape[0] // layers)
+    pool = _written(pool, first + page_N, positions_N % S, k_1xNxKxE[0], v_1xNxKxE[0])
+    q_NxKxGxE = (q_1xNxHxE[0] * (1 / math.sqrt(E))).reshape(N, K, H // K, E)
+
+    def singles(i, partials):
+      page, block, row = (_slice(x, i, SINGLES) for x in (work.single_page_I, work.single_block_I, work.single_row_I))
+      found = _attend(q_NxKxGxE, positions_N, pool, first + page, block, row[:, None])
+      return _kept(partials, found, 1 + i * SINGLES)
+
+    def groups(i, partials):
+      page, block, row = (_slice(x, i, GROUPS) for x in (work.group_page_J, work.group_block_J, work.group_row_JxQ))
+      found = _attend(q_NxKxGxE, positions_N, pool, first + page, block, row)
+      return _kept(partials, found, 1 + work.single_page_I.shape[0] + i * GROUPS * row.shape[1])
+
+    partials = jax.lax.fori_loop(0, -(-work.singles // SINGLES), singles, partials)
+    partials = jax.lax.fori_loop(0, -(-work.groups // GROUPS), groups, partials)
+    out_NxKxGxE = _folded(partials, work, N)
+    return out_NxKxGxE.reshape(1, N, H, E).astype(q_1xNxHxE.dtype), Cache(pool, partials)
+
+  return attend
+
+
+def _slice(x, i, size):
+  return jax.lax.dynamic_slice_in_dim(x, i * size, size)
+
+
+def _written(pool: Pool, page_N, offset_N, k_NxKxE, v_NxKxE) -> Pool:
+  return Pool(
+    pool.k.at[page_N, :, :, offset_N].set(k_NxKxE.astype(pool.k.dtype), mode='promise_in_bounds'),
+    pool.v.at[page_N, :, offset_N].set(v_NxKxE.astype(pool.v.dtype), mode='promise_in_bounds'),
+  )
+
+
+def _attend(q_NxKxGxE, positions_N, pool: Pool, page_I, block_I, row_IxQ) -> _Partials:
+  """Of each item's queries, in the order of the items."""
+  (items, Q), (_, K, G, E), S = row_IxQ.shape, q_NxKxGxE.shape, pool.k.shape[3]
+  k_IxKxExS, v_IxKxSxE = (x.at[page_I].get(mode='promise_in_bounds') for x in pool)
+  q_IxQxKxGxE = q_NxKxGxE.at[row_IxQ].get(mode='promise_in_bounds')
+  q_IxKxMxE = q_IxQxKxGxE.transpose(0, 2, 1, 3, 4).reshape(items, K, Q * G, E)
+  last_IxM = jnp.repeat(positions_N[row_IxQ] - block_I[:, None] * S, G, axis=1)
+  scores = jnp.einsum('ikme,ikes->ikms', q_IxKxMxE, k_IxKxExS, preferred_element_type=jnp.float32)
+  scores = jnp.where(jnp.arange(S) <= last_IxM[:, None, :, None], scores, MASKED)
+  top = scores.max(axis=-1)
+  # A query that sees none of the page's keys weighs them all with 1 here, and the whole page with exp(MASKED - ..) = 0 later.
+  weights = jnp.exp(scores - top[..., None])
+  out = jnp.einsum('ikms,ikse->ikme', weights.astype(v_IxKxSxE.dtype), v_IxKxSxE, preferred_element_type=jnp.float32)
+
+  def by_query(x):
+    return jnp.moveaxis(x.reshape(items, K, Q, G, *x.shape[3:]), 2, 1).reshape(items * Q, K, G, *x.shape[3:])
+
+  return _Partials(by_query(top), by_query(weights.sum(axis=-1)), by_query(out))
+
+
+def _kept(partials: _Partials, new: _Partials, start) -> _Partials:
+  return _Partials(*(jax.lax.dynamic_update_slice_in_dim(all_, x, start, 0) for all_, x in zip(partials, new)))
+
+
+def _folded(partials: _Partials, work: Work, N: int):
+  """[N, K, G, E] float32: each query's partial results put together, page by page."""
+
+  def fold(block, carry):
+    top, total, out = carry
+    found_N = jax.lax.dynamic_index_in_dim(work.found_CxN, block, keepdims=False)
+    more_top, more_total, more_out = (x.at[found_N].get(mode='promise_in_bounds') for x in partials)
+    new_top = jnp.maximum(top, more_top)
+    keep, add = jnp.exp(top - new_top), jnp.exp(more_top - new_top)
+    return new_top, total * keep + more_total * add, out * keep[..., None] + more_out * add[..., None]
+
+  shape = (N, *partials.top.shape[1:])
+  start = jnp.full(shape, MASKED), jnp.zeros(shape), jnp.zeros((*shape, partials.out.shape[-1]))
+  _, total, out = jax.lax.fori_loop(0, work.blocks, fold, start)
+  return out / jnp.maximum(total, 1e-30)[..., None]  # a row without a token has no keys
