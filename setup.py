@@ -46,8 +46,9 @@ setup(
     'transformers>=5',
   ],
   extras_require={
-    'test': ['gcsfs', 'hypothesis', 'mypy', 'pytest', 'ruff', 'types-PyYAML'],
+    'test': ['gcsfs', 'hypothesis', 'llguidance>=1.9', 'mypy', 'pytest', 'ruff', 'types-PyYAML'],
     'gs': ['gcsfs'],  # run folders in an object store, --workdir=gs://...
+    'grammar': ['llguidance>=1.9'],  # --config.evaluation.grammar
     'embed': ['sentence-transformers'],  # tools.ingest --tree --embedder=MODEL
     'tpu': ['jax[tpu]'],  # also what tools.aot compiles with, on hosts without TPU
     'parity': ['peft>=0.21', 'torch==2.13.0'],  # tests against transformers' own models and PEFT's adapters

@@ -153,6 +153,7 @@ def _tiny_stages(c: ml_collections.ConfigDict) -> None:
   c.evaluation.every = 1  # rounds between two evaluations; the last one is evaluated in any case
   c.evaluation.path = ''  # frozen file; empty: the bundled one
   c.evaluation.report = 24  # trajectories of each stage in report.html
+  c.evaluation.grammar = False  # whether calls are held to their form and schemas while they are sampled (extra `grammar`)
 
 
 def _objective() -> ml_collections.ConfigDict:

@@ -127,6 +127,7 @@ class Evaluation:
   every: int  # rounds between two evaluations; the last round is evaluated in any case
   path: str  # frozen file; empty: the bundled one, or one made from the test servers of `specs.paths`
   report: int  # trajectories kept for the report of each stage
+  grammar: bool  # whether calls are held to their form and schemas while they are sampled
 
 
 @dataclasses.dataclass(frozen=True)

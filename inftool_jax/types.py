@@ -244,8 +244,24 @@ class Speaker(Protocol):
   async def speak(self, view: View, seed: int) -> Message: ...
 
 
+class Constraint(Protocol):
+  """What one request may say, token by token; made anew for each request."""
+
+  def allowed(self, bits_W: Any) -> None:
+    """Writes which tokens may come next: int32 [ceil(V / 32)], bit i of word w is token 32 w + i."""
+
+  def accept(self, tokens: Sequence[int]) -> None:
+    """The request goes on with these."""
+
+  def forced(self) -> Sequence[int]:
+    """Tokens that come next because nothing else may."""
+
+
 class Sampler(Protocol):
-  async def sample(self, tokens: Sequence[int], params: SampleParams, session: str) -> Sample: ...
+  async def sample(
+    self, tokens: Sequence[int], params: SampleParams, session: str, *, constraint: Constraint | None = None
+  ) -> Sample:
+    """Continues `tokens`; what `constraint` forbids is not sampled."""
 
   def release(self, session: str) -> None:
     """The conversation is over; whatever was kept for it may go."""

@@ -146,7 +146,7 @@ def sampler(name: str, settings: Settings, shape: DecoderConfig, device: jax.Dev
     None,
     jax.jit(function, donate_argnums=1),
     placed((params, pool, *batch)),
-    (-(-rows * sizes.blocks // attended),),
+    (*((s.decode_steps,) if name == 'decode' else ()), -(-rows * sizes.blocks // attended)),
     None,
   )
 

@@ -10,6 +10,9 @@ Results come back as user turns with <tool_response> blocks; those of parallel c
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Mapping
+
 from inftool_jax.chat.calls import Malformed, call, load
 from inftool_jax.chat.template import SPECIAL_TOKENS, TAGS
 from inftool_jax.types import JSON, Call, Message
@@ -49,6 +52,23 @@ def document(message: Message) -> dict[str, JSON]:
     functions = [{'name': c.tool, 'arguments': dict(c.arguments)} for c in message.calls]
     made['tool_calls'] = [{'type': 'function', 'function': f} for f in functions]
   return made
+
+
+def grammar(calls: Mapping[str, str], literal: Callable[[str], str]) -> str:
+  """Text, calls on lines of their own, or text before calls."""
+  forms = [
+    f'{literal(_OPEN)} {json.dumps(chr(10) + head(name, "arguments"))} {arguments} {json.dumps("}" + chr(10))} {literal(_CLOSE)}'
+    for name, arguments in calls.items()
+  ]
+  if not forms:
+    return 'start: TEXT\nTEXT: /(.|\\n)+/'
+  call_rule = '\n    | '.join(forms)
+  return f'start: TEXT | TEXT? calls\ncalls: call ("\\n" call)*\ncall: {call_rule}\nTEXT: /(.|\\n)+/'
+
+
+def head(name: str, arguments: str) -> str:
+  """A call as JSON, up to the value of its arguments."""
+  return f'{{"name": {json.dumps(name, ensure_ascii=False)}, "{arguments}": '
 
 
 def _check_plain(text: str) -> None:

@@ -10,6 +10,7 @@ servers read them.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 
 from inftool_jax.chat import hermes
 from inftool_jax.chat.calls import Malformed, call, load
@@ -47,3 +48,14 @@ def document(message: Message) -> dict[str, JSON]:
     return hermes.document(message)
   written = [json.dumps({'name': c.tool, 'parameters': c.arguments}, ensure_ascii=False) for c in message.calls]
   return {'role': 'assistant', 'content': '; '.join(written)}
+
+
+def grammar(calls: Mapping[str, str], literal: Callable[[str], str]) -> str:
+  """Text that does not begin with a brace, or calls with semicolons between them."""
+  del literal
+  text = 'TEXT: /[^{\\s](.|\\n)*/'
+  if not calls:
+    return f'start: TEXT\n{text}'
+  forms = (f'{json.dumps(hermes.head(name, "parameters"))} {arguments} "}}"' for name, arguments in calls.items())
+  call_rule = '\n    | '.join(forms)
+  return f'start: TEXT | call ("; " call)*\ncall: {call_rule}\n{text}'

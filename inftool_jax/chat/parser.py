@@ -27,6 +27,14 @@ class Format(Protocol):
   def document(self, message: Message) -> dict[str, JSON]:
     """An assistant's message as the template expects it."""
 
+  def grammar(self, calls: Mapping[str, str], literal: Callable[[str], str]) -> str:
+    """Turns that `read` reads, in llguidance's Lark: text, or calls whose arguments fit.
+
+    Args:
+      calls: name of each tool -> rule body of its arguments.
+      literal: a marker as the grammar has to write it.
+    """
+
 
 FORMATS: tuple[Format, ...] = (hermes, llama3)
 

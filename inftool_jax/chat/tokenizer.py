@@ -85,6 +85,11 @@ class ChatTokenizer:
     except jinja2.TemplateError as e:
       raise CheckpointError(f'the chat template in {folder} cannot be used: {e}') from e
 
+  @property
+  def hugging_face(self) -> PreTrainedTokenizerBase:
+    """The tokenizer itself, for libraries that take one."""
+    return self._hf
+
   def prompt(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[int]:
     """Ids of system block with `tools`, `messages` (system and user turns), and the generation prompt."""
     return list(self._cached_prompt(tuple(self._lines(messages)), _ToolsKey(tools)))

@@ -11,7 +11,7 @@ from inftool_jax import seeds, types
 from inftool_jax.data import manifest, store
 from inftool_jax.evaluation import evaluate, gaps, probe, statistics, suite
 from inftool_jax.evaluation.statistics import Scored
-from inftool_jax.loop import playing, policy
+from inftool_jax.loop import playing, policy, sampled
 from inftool_jax.loop.context import Context
 from inftool_jax.loop.log import say
 from inftool_jax.models import decoder
@@ -67,8 +67,10 @@ def evaluate_policy(
   sampler.update(params, version)
   tasks = selected(context, file)
   server = Simulator(file.tools, 'test')
-  one = playing.policy(context, sampler, server, context.settings.seed, 0.0, context.settings.rounds.reward)
-  played = playing.play_all(stage, tasks, 1, one, context.settings.sampling.slots)
+  s = context.settings
+  one = playing.policy(context, sampler, server, s.seed, 0.0, s.rounds.reward, grammar=s.evaluation.grammar)
+  with sampled.kept(folder, sampler):
+    played = playing.play_all(stage, tasks, 1, one, context.settings.sampling.slots)
   result = evaluate.evaluation(tasks, played)
   rates = folder / 'rates.json'
   manifest.write_bytes(rates, manifest.readable({
@@ -118,7 +120,8 @@ def probe_policy(
   offered = settings.synthesis.offered
   tasks = fitting(context, probe.plan_probe(context.splits.train, settings.probe.units, settings.seed, number, offered=offered))
   one = playing.policy(context, sampler, context.simulators['train'], seed, settings.rounds.temperature, settings.rounds.reward)
-  played = playing.play_all(stage, tasks, settings.probe.attempts, one, settings.sampling.slots)
+  with sampled.kept(folder, sampler):
+    played = playing.play_all(stage, tasks, settings.probe.attempts, one, settings.sampling.slots)
   families = probe.families(context.splits.train)
   units = probe.probed(probe.attempted(tasks, played), families)
   report = folder / GAPS

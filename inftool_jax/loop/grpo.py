@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import time
 from collections.abc import Sequence
@@ -50,12 +51,15 @@ def train(
     for n in range(first, settings.steps):
       current = lora.join(frozen, state.params)
       sampler.update(current, policy.version(context, number - 1, n))
+      before = dataclasses.replace(sampler.stats)
       groups = refilled(context, number, n, sampler, planned, rollout(context, number, n, sampler, planned))
       window += [t for group in groups for t in group]
+      sampler.free()  # the update may need its memory
+      did = {f'sampler/{name}': value for name, value in sampler.stats.metrics(before).items()}
       batch, facts = batches.make(context, groups, _replayed(context, number, n, demos), score(params, current), earned)
       for k in range(every):
         state, metrics, logp = program(state, batch, frozen)
-        values = {name: float(v) for name, v in metrics.items()} | facts
+        values = {name: float(v) for name, v in metrics.items()} | facts | did
         saver.check(values)
         scalars.write(n * every + k + 1, values)
         watch.saw(n * every + k + 1, batch, metrics)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Mapping, Sequence
 
 from inftool_jax.agents.assistant import ScriptedAssistant
 from inftool_jax.agents.policy import PolicyAssistant
 from inftool_jax.agents.user import ScriptedUser
+from inftool_jax.chat.grammar import Grammars
 from inftool_jax.loop.context import Context
 from inftool_jax.loop.log import Progress
 from inftool_jax.play.conversation import play
@@ -31,14 +33,20 @@ def scripted(context: Context, split: str, seed: int) -> Play:
 
 def policy(
   context: Context, sampler: Sampler, server: Simulator, seed: int, temperature: float, reward: str, voiced: bool = False,
+  grammar: bool = False,
 ) -> Play:
-  """The policy at `temperature`; `seed` is this rollout's. `voiced`: it words the free text of tool answers too."""
+  """The policy at `temperature`; `seed` is this rollout's. `voiced`: it words the free text of tool answers too.
+
+  `grammar`: its calls are held to their form and to the schemas of the tools offered.
+  """
+  grammars = Grammars(context.tokenizer, context.decoder.vocab) if grammar else None
   words = SampledWords(sampler, context.tokenizer, min(NEW_TOKENS, context.limits.max_new_tokens))
   written: dict[str, str] = {}  # of this policy version: a resumed run words the same again
   params = SampleParams(seed=0, max_new_tokens=context.limits.max_new_tokens, temperature=temperature)
 
   async def one(task: Task, sample: int) -> Trajectory:
-    assistant = PolicyAssistant(sampler, context.tokenizer, params, f'{task.id}/{sample}')
+    constrain = functools.partial(grammars.turn, task.tools) if grammars else None
+    assistant = PolicyAssistant(sampler, context.tokenizer, params, f'{task.id}/{sample}', constrain)
     there: ToolServer = server
     if voiced:
       there = VoicedServer(server, task.tools, words, written, _asked_for(task))

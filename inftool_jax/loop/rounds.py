@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from inftool_jax import seeds
 from inftool_jax.data import manifest, store
-from inftool_jax.loop import grpo, guard, playing, policy, sft, tasks
+from inftool_jax.loop import grpo, guard, playing, policy, sampled, sft, tasks
 from inftool_jax.loop.context import Context
 from inftool_jax.loop.grpo import ROLLOUTS
 from inftool_jax.loop.log import say
@@ -37,7 +37,8 @@ def run(
   started = time.monotonic()
   planned = tasks.of_round(context, number)
   trainer = {'sft_more': _train_on_gold, 'rft': _train_rft}.get(context.settings.rounds.arm, grpo.train)
-  params, counts = trainer(context, stage, number, params, sampler, planned)
+  with sampled.kept(folder, sampler):
+    params, counts = trainer(context, stage, number, params, sampler, planned)
   files = [
     *store.write(folder, planned, 'tasks').files(folder),
     *(f for f in sorted((folder / ROLLOUTS).glob('*')) if f.is_file() and not f.name.startswith('.')),

@@ -75,6 +75,8 @@ class _Runner:
     if 'sft' in self._wanted:
       if not context.settings.sft.checkpoint:
         self._needs(synthesise.STAGE)
+      if self._sampler is not None:
+        self._sampler.free()  # training may need its memory
       self._params, done = sft.run(context, self._params, self._inputs)
       self._ended(sft.STAGE, done)
     elif not self._taken(sft.STAGE) and 'rounds' in self._wanted:

@@ -12,7 +12,7 @@ from inftool_jax.errors import StoreError
 from inftool_jax.evaluation import baselines as floors
 from inftool_jax.evaluation import gaps, statistics
 from inftool_jax.evaluation.suite import Suite
-from inftool_jax.loop import evaluating
+from inftool_jax.loop import evaluating, sampled
 from inftool_jax.loop.context import Context
 from inftool_jax.loop.log import console, say
 from inftool_jax.report import html, results, tables
@@ -139,6 +139,7 @@ def _report(context: Context, all_results: Results) -> Report:
     charts=(*_success_chart(all_results), *_training_charts(context)),
     gaps=_gaps(context),
     budget=_budget(context),
+    sampler=sampled.table({name: context.folder(name) for name in stages(context)}),
     baselines=_baselines(context),
     diversity=_diversity(context),
     comparison=_comparison(context),

@@ -113,6 +113,7 @@ class Report:
   charts: tuple[Chart, ...] = ()
   gaps: tuple[Gap, ...] = ()
   budget: Table = Table((), ())
+  sampler: Table = Table((), ())
   baselines: tuple[Baseline, ...] = ()
   diversity: Table = Table((), ())
   comparison: str = ''  # of the last stage with SFT, as a sentence

@@ -70,6 +70,7 @@ class Tokens(NamedTuple):
 class Request(NamedTuple):
   """Arrays of a decode dispatch, a row for each of N requests."""
 
+  steps: Array  # int32 scalar, tokens that are sampled at most
   last_N: Array  # int32, the token to feed next
   length_N: Array  # int32, tokens whose keys and values are in the cache
   active_N: Array  # bool
@@ -90,8 +91,8 @@ def empty_request(config: SamplerConfig, rows: int, vocab: int) -> Request:
     ban_NxM=zeros(MAX_BANS) - 1, constrained_N=np.zeros(rows, bool), allowed_NxW=zeros(-(-vocab // 32)),
   )  # fmt: skip
   return Request(
-    last_N=zeros(), length_N=zeros(), active_N=np.zeros(rows, bool), remaining_N=zeros(), page_NxA=zeros(ahead(config)),
-    stop_NxM=zeros(MAX_STOPS) - 1, choice=choice,
+    steps=np.int32(config.decode_steps), last_N=zeros(), length_N=zeros(), active_N=np.zeros(rows, bool), remaining_N=zeros(),
+    page_NxA=zeros(ahead(config)), stop_NxM=zeros(MAX_STOPS) - 1, choice=choice,
   )  # fmt: skip
 
 
@@ -117,33 +118,33 @@ def copy(config: DecoderConfig, pool: Pool, source_C: Array, target_C: Array) ->
   return Pool(*(copied(x) for x in pool))
 
 
-def decode(params, config: DecoderConfig, steps: int, pool: Pool, request: Request, work: Work):
-  """Samples up to `steps` tokens for every active row.
+def decode(params, config: DecoderConfig, most: int, pool: Pool, request: Request, work: Work):
+  """Samples for every active row until each has stopped, at most `request.steps` tokens, of which there are no more than `most`.
 
   Returns:
-    The pool; tokens [steps, N] int32; log-probabilities [steps, N] float32; emitted [steps, N] bool.
+    The pool; tokens [most, N] int32; log-probabilities [most, N] float32; emitted [most, N] bool.
   """
   size = pool.v.shape[2]
   first_N = request.length_N // size
 
-  def step(carry, _):
-    cache, last_N, length_N, active_N, remaining_N = carry
+  def going(state):
+    n, (_, _, _, active_N, _), _ = state
+    return (n < request.steps) & active_N.any()
+
+  def step(state):
+    n, (cache, last_N, length_N, active_N, remaining_N), found = state
     page_N = jnp.take_along_axis(request.page_NxA, (length_N // size - first_N)[:, None], axis=1)[:, 0]
     attend = paged.attention(work, length_N, jnp.where(active_N, page_N, 0), config.layers)
     hidden_1xNxD, cache = decoder.forward(params, config, last_N[None], length_N[None], attend, cache)
     token_N, logp_N = draw(decoder.logits(params, hidden_1xNxD[0]), length_N + 1, request.choice)
+    found = tuple(all_.at[n].set(new) for all_, new in zip(found, (token_N, logp_N, active_N)))
     stopped_N = (token_N[:, None] == request.stop_NxM).any(axis=-1)
     remaining_N = remaining_N - active_N
-    carry = (
-      cache,
-      jnp.where(active_N, token_N, last_N),
-      length_N + active_N,
-      active_N & ~stopped_N & (remaining_N > 0),
-      remaining_N,
-    )
-    return carry, (token_N, logp_N, active_N)
+    going_N = active_N & ~stopped_N & (remaining_N > 0)
+    return n + 1, (cache, jnp.where(active_N, token_N, last_N), length_N + active_N, going_N, remaining_N), found
 
-  cache = paged.opened(pool, config, work)
-  state: Any = (cache, request.last_N, request.length_N, request.active_N, request.remaining_N)
-  (cache, *_), (tokens, logps, emitted) = jax.lax.scan(step, state, length=steps)
-  return cache.pool, tokens, logps, emitted
+  given: Any = request.last_N, request.length_N, request.active_N, request.remaining_N
+  found = tuple(jnp.zeros((most, len(request.last_N)), dtype) for dtype in (jnp.int32, jnp.float32, jnp.bool_))
+  state: Any = jnp.int32(0), (paged.opened(pool, config, work), *given), found
+  _, (cache, *_), found = jax.lax.while_loop(going, step, state)
+  return cache.pool, *found

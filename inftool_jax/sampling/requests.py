@@ -7,9 +7,11 @@ import math
 import time
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from inftool_jax.sampling.pages import Chain
 from inftool_jax.sampling.programs import MAX_BANS, MAX_STOPS, SamplerConfig
-from inftool_jax.types import Finish, Sample, SampleParams
+from inftool_jax.types import Constraint, Finish, Sample, SampleParams
 
 Stream = Callable[[Sequence[int], Sequence[float]], None]
 
@@ -43,9 +45,12 @@ class Job:
   """`chain` is None until it has pages."""
 
   def __init__(
-    self, tokens: list[int], params: SampleParams, session: str, future: asyncio.Future[Sample], sizes: SamplerConfig, stream: Stream | None
+    self, tokens: list[int], params: SampleParams, session: str, future: asyncio.Future[Sample], sizes: SamplerConfig,
+    vocab: int, constraint: Constraint | None, stream: Stream | None,
   ):
-    self.tokens, self.params, self.session, self.future, self.stream = tokens, params, session, future, stream
+    """Raises what `constraint` raises."""
+    self.tokens, self.params, self.session, self.future = tokens, params, session, future
+    self.constraint, self.stream = constraint, stream
     self.room = min(len(tokens) + params.max_new_tokens, sizes.context)  # tokens that it can grow to
     self.chain: Chain | None = None
     self.sampled: list[int] = []
@@ -56,6 +61,8 @@ class Job:
     self.cancelled = False
     self.arrived = time.monotonic()
     self.keys = tuple(_keys(self.fed, sizes.page))
+    self.allowed_W = np.zeros(-(-vocab // 32), np.int32)  # see `Constraint.allowed`
+    self._see_allowed()
 
   @property
   def remaining(self) -> int:
@@ -74,17 +81,35 @@ class Job:
   def late(self, now: float) -> bool:
     return self.params.deadline is not None and now - self.arrived > self.params.deadline
 
-  def add(self, new: list[int], logprobs: list[float]) -> None:
+  def add(self, new: list[int], logprobs: list[float]) -> Finish | None:
+    """Goes on with what was sampled and what must follow; why it is over, None if it is not.
+
+    Raises what constraint and stream raise.
+    """
+    finish = self._extend(new, logprobs)
+    if self.constraint is not None and not finish:
+      self.constraint.accept(new)
+      if forced := list(self.constraint.forced()[: self.remaining]):
+        self.constraint.accept(forced)
+        finish = self._extend(forced, [0.0] * len(forced))
+      self._see_allowed()
+    return finish
+
+  def _see_allowed(self) -> None:
+    if self.constraint is not None:
+      self.allowed_W[:] = 0
+      self.constraint.allowed(self.allowed_W)
+
+  def _extend(self, new: list[int], logprobs: list[float]) -> Finish | None:
+    if end := next((i + 1 for i, token in enumerate(new) if token in self.params.stop), 0):
+      new, logprobs = new[:end], logprobs[:end]
     self.fed += [self.last, *new[:-1]]
     self.last = new[-1]
     self.sampled += new
     self.logprobs += logprobs
     if self.stream is not None:
       self.stream(tuple(new), tuple(logprobs))
-
-  def finish(self) -> Finish | None:
-    """Why it is over, None if it is not."""
-    if self.last in self.params.stop:
+    if end:
       return 'stop'
     return 'length' if self.remaining <= 0 else None
 

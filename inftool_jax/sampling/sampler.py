@@ -22,9 +22,9 @@ from inftool_jax.models.config import DecoderConfig
 from inftool_jax.sampling import memory, programs, work
 from inftool_jax.sampling.pages import SCRAP, Chain, Copy, Pages
 from inftool_jax.sampling.programs import SamplerConfig
-from inftool_jax.sampling.requests import Job, check
+from inftool_jax.sampling.requests import Job, Stream, check
 from inftool_jax.sampling.stats import Stats
-from inftool_jax.types import Finish, Sample, SampleParams
+from inftool_jax.types import Constraint, Finish, Sample, SampleParams
 
 logger = logging.getLogger(__name__)
 
@@ -85,18 +85,20 @@ class BatchedSampler:
     self._forget()
 
   async def sample(
-    self, tokens: Sequence[int], params: SampleParams, session: str, stream: Callable[[Sequence[int], Sequence[float]], None] | None = None
+    self, tokens: Sequence[int], params: SampleParams, session: str, *, constraint: Constraint | None = None, stream: Stream | None = None
   ) -> Sample:
     """Continues `tokens`. Finish is `length` when max_new_tokens or the context is used up.
 
     `stream` is called with each dispatch's new tokens and log-probabilities. A request whose caller is cancelled leaves at the next
-    dispatch.
+    dispatch. While a request with a `constraint` runs, a dispatch is one step. Tokens that a constraint forces are not sampled: their
+    log-probability is 0.
 
     Raises:
       ValueError: the request cannot be served by any sampler of this size; the message says why.
     """
     check(tokens, params, self.config.vocab, self.sizes.context)
-    job = Job(list(tokens), params, session, asyncio.get_running_loop().create_future(), self.sizes, stream)
+    future = asyncio.get_running_loop().create_future()
+    job = Job(list(tokens), params, session, future, self.sizes, self.config.vocab, constraint, stream)
     if job.remaining <= 0:
       return Sample((), (), 'length', self.version)
     self._waiting.append(job)
@@ -139,6 +141,7 @@ class BatchedSampler:
     """Runs until nothing waits: admit and prefill, decode, hand out what finished, let the conversations go on."""
     failures = 0
     while self._waiting or self._running:
+      started = time.monotonic()
       await _settle()
       try:
         self._end_early()
@@ -150,6 +153,7 @@ class BatchedSampler:
       except Exception as e:  # noqa: BLE001 - whatever it is, it must reach the conversations that wait
         failures += 1
         self._start_over(e, failures >= FAILURES)
+      self.stats.busy_s += time.monotonic() - started
 
   def _end_early(self) -> None:
     now = time.monotonic()
@@ -320,8 +324,12 @@ class BatchedSampler:
       n = int(counts[row])
       new = tokens[:n, row].tolist()
       self._pages.fill(job.chain, [job.last, *new[:-1]])  # type: ignore[arg-type]
-      job.add(new, logps[:n, row].tolist())
-      if finish := job.finish():
+      try:
+        finish = job.add(new, logps[:n, row].tolist())
+      except Exception as e:  # noqa: BLE001 - the caller's own constraint or stream: nobody else's business
+        job.future.set_exception(e)
+        finish = 'cancelled'
+      if finish:
         self._end(job, finish)
     self.stats.decoded(int(counts.sum()), rows * self.sizes.decode_steps, self._pages.used)
     self.stats.timed(dispatched - started + time.monotonic() - arrived, arrived - dispatched)
@@ -341,6 +349,10 @@ class BatchedSampler:
       c.seed_Nx2[row] = (p.seed >> 32) & 0xFFFFFFFF, p.seed & 0xFFFFFFFF
       c.temperature_N[row], c.top_p_N[row], c.top_k_N[row], c.min_p_N[row] = p.temperature, p.top_p, p.top_k, p.min_p
       c.ban_NxM[row, : len(p.banned)] = p.banned
+      if job.constraint is not None:
+        c.allowed_NxW[row], c.constrained_N[row] = job.allowed_W, True
+    if r.choice.constrained_N.any():
+      r = r._replace(steps=np.int32(1))
     self._pool, *found = self._decode(self._params, self._opened(), r, work.plan(seen, rows, self.sizes.blocks))
     return found
 

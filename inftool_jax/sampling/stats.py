@@ -1,4 +1,4 @@
-"""What a sampler did: counters that only grow, and what they say about a stretch of time."""
+"""What a sampler did: counters that only grow, and what they say about a stretch of work."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Stats:
   queued_s: float = 0.0  # from arrival to admission, summed over the requests
   host_s: float = 0.0  # scheduling around the dispatches
   device_s: float = 0.0  # waiting for them
-  since: float = dataclasses.field(default_factory=time.monotonic)
+  busy_s: float = 0.0  # with requests under way
 
   def admitted(self, job: Job) -> None:
     assert job.chain is not None
@@ -46,18 +46,17 @@ class Stats:
     self.device_s += device_s
 
   def metrics(self, before: Stats) -> dict[str, float]:
-    """Of the time since `before`, a copy of these counters (`dataclasses.replace`)."""
+    """What was done since `before`, a copy of these counters; rates are of the time that requests were under way."""
     d = {f.name: getattr(self, f.name) - getattr(before, f.name) for f in dataclasses.fields(self)}
-    seconds = max(time.monotonic() - before.since, 1e-9)
     return {
-      'sampler/sampled_per_s': d['sampled_tokens'] / seconds,
-      'sampler/prefilled_per_s': d['prefilled_tokens'] / seconds,
-      'sampler/occupancy': _share(d['sampled_tokens'], d['decode_rows']),
-      'sampler/cache_hits': _share(d['cached_tokens'], d['cached_tokens'] + d['prefilled_tokens']),
-      'sampler/pages_in_use': _share(d['pages_used'], d['dispatches'] * self.pages),
-      'sampler/evicted': float(d['evicted']),
-      'sampler/host_share': _share(d['host_s'], d['host_s'] + d['device_s']),
-      'sampler/queue_s': _share(d['queued_s'], d['requests']),
+      'sampled tokens/s': _share(d['sampled_tokens'], d['busy_s']),
+      'prefilled tokens/s': _share(d['prefilled_tokens'], d['busy_s']),
+      'occupancy': _share(d['sampled_tokens'], d['decode_rows']),
+      'cache hits': _share(d['cached_tokens'], d['cached_tokens'] + d['prefilled_tokens']),
+      'pages in use': _share(d['pages_used'], d['dispatches'] * self.pages),
+      'evictions': float(d['evicted']),
+      'host share': _share(d['host_s'], d['host_s'] + d['device_s']),
+      'queue seconds': _share(d['queued_s'], d['requests']),
     }
 
 

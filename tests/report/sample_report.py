@@ -112,6 +112,9 @@ def report() -> model.Report:
       (('sft', 320, None, 0, 2_412_220), ('round-1', 60, 15_360, 1_204_332, 802_114)),
       note='Probes and refills are counted.',
     ),
+    sampler=model.Table(
+      ('stage', 'sampled tokens/s', 'occupancy'), (('round-1', 612.4, 0.731),), shares=frozenset({'occupancy'})
+    ),
     baselines=baselines,
     diversity=model.Table(
       ('round', 'tools used', 'entropy of tools', 'distinct openings'),

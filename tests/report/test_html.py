@@ -64,6 +64,7 @@ def test_all_sections_are_there_and_all_tags_are_closed(page: Page) -> None:
   assert len(page.all('svg')) == 3
   expected = (
     'missing parameter', '1,204,332', 'parcels & labels', 'parser floor', 'entropy of tools', '98.2 %', '9f2c9f2c',
+    'sampled tokens/s', '73.1 %',
     'hand written', 'no forbidden effect', 'round-2 over sft: +13.0 points',
   )  # fmt: skip
   for words in expected:

@@ -403,11 +403,68 @@ def test_a_request_can_be_ended_early_with_what_it_has(sampler: BatchedSampler, 
   assert sampler.pages_in_use == 0
 
 
+class Multiples:
+  """Only multiples of 7; after 14 always 3 and 5. Stands for a grammar: the sampler knows none."""
+
+  def __init__(self, broken: bool = False) -> None:
+    self.said: list[int] = []
+    self.broken = broken
+
+  def allowed(self, bits_W: np.ndarray) -> None:
+    if self.broken and len(self.said) > 2:
+      raise ValueError('the grammar cannot be followed')
+    for token in range(0, CONFIG.vocab, 7):
+      bits_W.view(np.uint32)[token // 32] |= np.uint32(1 << token % 32)
+
+  def accept(self, tokens) -> None:
+    self.said += tokens
+
+  def forced(self) -> list[int]:
+    return [3, 5] if self.said[-1] == 14 else []
+
+
+def test_a_constraint_holds_one_request_and_no_other(sampler: BatchedSampler, params) -> None:
+  free, held = ask(23, 30, new=25), ask(24, 70, new=40)
+  expected = one_by_one(sampler, params, [free])[0]
+  constraint = Multiples()
+
+  async def together() -> list[Sample]:
+    sampler.update(params, 0)
+    constrained = sampler.sample(held.tokens, held.params, 'held', constraint=constraint)
+    return await asyncio.gather(constrained, answer(sampler, free, 'free'))
+
+  constrained, unconstrained = run(together())
+  _assert_same([unconstrained], [expected])
+  tokens = list(constrained.tokens)
+  assert tokens[: len(constraint.said)] == constraint.said and len(tokens) == 40 and 14 in tokens[:-2]
+  after = [i for i, t in enumerate(tokens) if t == 14 and i < 38]
+  assert all(tokens[i + 1 : i + 3] == [3, 5] and constrained.logprobs[i + 1 : i + 3] == (0.0, 0.0) for i in after)
+  forced = {i + k for i in after for k in (1, 2)} | ({39} if tokens[38] == 14 else set())
+  assert all(t % 7 == 0 for i, t in enumerate(tokens) if i not in forced)
+  # The next turn builds on what was forced as well.
+  sampler.release('held')
+  longer = Ask((*held.tokens, *tokens, 1, 2), held.params)
+  _assert_same([run(answer(sampler, longer, 'next'))], one_by_one(sampler, params, [longer]))
+
+
+def test_a_constraint_that_breaks_is_its_own_requests_error(sampler: BatchedSampler, params) -> None:
+  free = ask(23, 30, new=25)
+  expected = one_by_one(sampler, params, [free])[0]
+
+  async def together() -> list[object]:
+    broken = sampler.sample(free.tokens, free.params, 'broken', constraint=Multiples(broken=True))
+    return await asyncio.gather(broken, answer(sampler, free, 'free'), return_exceptions=True)
+
+  error, sample = run(together())
+  assert isinstance(error, ValueError) and 'cannot be followed' in str(error)
+  assert sample == expected and sampler.pages_in_use == 0
+
+
 def test_tokens_are_streamed_as_they_come(sampler: BatchedSampler, params) -> None:
   request, parts = ask(22, 30, new=21), []
 
   async def streamed() -> Sample:
-    return await sampler.sample(request.tokens, request.params, 'one', lambda tokens, logprobs: parts.append((tokens, logprobs)))
+    return await sampler.sample(request.tokens, request.params, 'one', stream=lambda tokens, logprobs: parts.append((tokens, logprobs)))
 
   sample = run(streamed())
   assert len(parts) == 6  # dispatches of four
