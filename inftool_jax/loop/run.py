@@ -20,6 +20,7 @@ from inftool_jax.loop.log import say
 from inftool_jax.models import decoder, lora
 from inftool_jax.parallel import mesh as meshes
 from inftool_jax.report import tables
+from inftool_jax.sampling import selftest
 from inftool_jax.sampling.sampler import BatchedSampler
 from inftool_jax.settings import parse
 from inftool_jax.specs import splitting
@@ -60,6 +61,8 @@ class _Runner:
     if self._sampler is None:
       self._sampler = BatchedSampler(self._params, self._context.decoder, self._context.sampler)
       self._sampler.warm_up()
+      if not selftest.reproducible(self._sampler):
+        say('note: on this backend what is sampled depends on what else is, in the last bits: two runs of one seed may differ')
     return self._sampler
 
   def run(self) -> None:

@@ -78,6 +78,11 @@ class BatchedSampler:
     self._params, self.version = _placed(params), version
     self._forget()
 
+  def forget(self) -> None:
+    """Empties the cache. Raises RuntimeError when a request is under way."""
+    self._refuse_under_way('the cache cannot be emptied')
+    self._forget()
+
   def free(self) -> None:
     """Gives the cache's memory back, until the next request. Raises RuntimeError when a request is under way."""
     self._refuse_under_way('the cache cannot go')
@@ -331,7 +336,7 @@ class BatchedSampler:
         finish = 'cancelled'
       if finish:
         self._end(job, finish)
-    self.stats.decoded(int(counts.sum()), rows * self.sizes.decode_steps, self._pages.used)
+    self.stats.decoded(int(counts.sum()), rows * int(emitted.any(axis=1).sum()), self._pages.used)
     self.stats.timed(dispatched - started + time.monotonic() - arrived, arrived - dispatched)
 
   def _dispatch_decode(self, jobs: Sequence[Job], rows: int):
