@@ -91,6 +91,7 @@ def _tiny() -> ml_collections.ConfigDict:
   c.sampling.pages = 0  # of the cache; 0: what free memory takes, or all slots' contexts where the device does not tell
   c.sampling.prefill = 512  # tokens of a prefill
   c.sampling.decode_steps = 8  # steps of a dispatch
+  c.sampling.tensor = 1  # devices that divide one replica of the sampler; the devices make as many replicas as they can
   c.sampling.max_new_tokens = 160  # of one assistant turn
   c.sampling.max_turns = 5
 

@@ -59,6 +59,7 @@ class Sampling:
   pages: int  # of the cache; 0: what free memory takes
   prefill: int  # tokens of a prefill
   decode_steps: int  # steps of a dispatch
+  tensor: int  # devices that a replica of the sampler is divided over; there are as many replicas as devices allow
   max_new_tokens: int  # of one assistant turn
   max_turns: int  # assistant turns of one conversation
 
@@ -221,7 +222,7 @@ def _check(s: Settings) -> Iterator[str]:
       yield f'{where}.optimizer.moment: adafactor keeps no first moment; choose adamw or muon, or leave it at float32'
   positive = {
     'sampling.slots': s.sampling.slots, 'sampling.context': s.sampling.context, 'sampling.page': s.sampling.page,
-    'sampling.prefill': s.sampling.prefill, 'sampling.decode_steps': s.sampling.decode_steps,
+    'sampling.prefill': s.sampling.prefill, 'sampling.decode_steps': s.sampling.decode_steps, 'sampling.tensor': s.sampling.tensor,
     'sampling.max_new_tokens': s.sampling.max_new_tokens, 'sampling.max_turns': s.sampling.max_turns, 'sft.rows': s.sft.rows,
     'sft.micro_batches': s.sft.micro_batches, 'sft.row_length': s.sft.row_length, 'sft.checkpoint_every': s.sft.checkpoint_every,
     'rounds.tasks': s.rounds.tasks, 'rounds.row_length': s.rounds.row_length, 'rounds.checkpoint_every': s.rounds.checkpoint_every,

@@ -16,7 +16,7 @@ from inftool_jax.loop.context import Context
 from inftool_jax.loop.log import say
 from inftool_jax.models import decoder
 from inftool_jax.report.model import Rate, Stage
-from inftool_jax.sampling.sampler import BatchedSampler
+from inftool_jax.sampling.replicas import Replicas
 from inftool_jax.servers.simulator import Simulator
 from inftool_jax.synthesis.plan import plan
 from inftool_jax.types import KINDS, Task
@@ -54,7 +54,7 @@ def fitting(context: Context, tasks: Sequence[Task]) -> tuple[Task, ...]:
 
 
 def evaluate_policy(
-  context: Context, stage: str, params: decoder.Params, version: int, file: suite.Suite, sampler: BatchedSampler, inputs: Mapping[str, str]
+  context: Context, stage: str, params: decoder.Params, version: int, file: suite.Suite, sampler: Replicas, inputs: Mapping[str, str]
 ) -> manifest.StageManifest:
   """Writes `scored` and `trajectories` of the policy at temperature 0, and `rates.json`."""
   folder = context.folder(stage)
@@ -70,7 +70,7 @@ def evaluate_policy(
   s = context.settings
   one = playing.policy(context, sampler, server, s.seed, 0.0, s.rounds.reward, grammar=s.evaluation.grammar)
   with sampled.kept(folder, sampler):
-    played = playing.play_all(stage, tasks, 1, one, context.settings.sampling.slots)
+    played = playing.play_all(stage, tasks, 1, one, sampler.slots)
   result = evaluate.evaluation(tasks, played)
   rates = folder / 'rates.json'
   manifest.write_bytes(rates, manifest.readable({
@@ -105,7 +105,7 @@ def scored(context: Context, stage: str) -> list[Scored]:
 
 
 def probe_policy(
-  context: Context, stage: str, number: int, params: decoder.Params, sampler: BatchedSampler, inputs: dict[str, str]
+  context: Context, stage: str, number: int, params: decoder.Params, sampler: Replicas, inputs: dict[str, str]
 ) -> manifest.StageManifest:
   """Plays fresh tasks, stratified over kind x server of all train tools, several times each; writes `gaps.json`."""
   folder = context.folder(stage)
@@ -121,7 +121,7 @@ def probe_policy(
   tasks = fitting(context, probe.plan_probe(context.splits.train, settings.probe.units, settings.seed, number, offered=offered))
   one = playing.policy(context, sampler, context.simulators['train'], seed, settings.rounds.temperature, settings.rounds.reward)
   with sampled.kept(folder, sampler):
-    played = playing.play_all(stage, tasks, settings.probe.attempts, one, settings.sampling.slots)
+    played = playing.play_all(stage, tasks, settings.probe.attempts, one, sampler.slots)
   families = probe.families(context.splits.train)
   units = probe.probed(probe.attempted(tasks, played), families)
   report = folder / GAPS

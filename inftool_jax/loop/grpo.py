@@ -17,7 +17,7 @@ from inftool_jax.loop.log import Progress, say
 from inftool_jax.models import decoder, lora
 from inftool_jax.report.scalars import Scalars
 from inftool_jax.rewards import turns
-from inftool_jax.sampling.sampler import BatchedSampler
+from inftool_jax.sampling.replicas import Replicas
 from inftool_jax.training import objectives, optimizer, step
 from inftool_jax.types import Task, Trajectory
 
@@ -26,7 +26,7 @@ COUNTED = ('conversations', 'sampled tokens', 'zero-variance groups', 'dropped g
 
 
 def train(
-  context: Context, stage: str, number: int, params: decoder.Params, sampler: BatchedSampler, planned: Sequence[Task]
+  context: Context, stage: str, number: int, params: decoder.Params, sampler: Replicas, planned: Sequence[Task]
 ) -> tuple[decoder.Params, dict[str, int]]:
   """The updates of round `number`, from `params`; resumes from the stage's newest checkpoint.
 
@@ -105,7 +105,7 @@ def _scorer(context: Context):
   return scores
 
 
-def rollout(context: Context, number: int, n: int, sampler: BatchedSampler, planned: Sequence[Task]) -> list[Group]:
+def rollout(context: Context, number: int, n: int, sampler: Replicas, planned: Sequence[Task]) -> list[Group]:
   """The groups of batch `n`: the next tasks of the round, G samples each, from the sampler's weights."""
   settings = context.settings.rounds
   chosen = [planned[(n * settings.tasks + i) % len(planned)] for i in range(settings.tasks)]
@@ -113,7 +113,7 @@ def rollout(context: Context, number: int, n: int, sampler: BatchedSampler, plan
 
 
 def refilled(
-  context: Context, number: int, n: int, sampler: BatchedSampler, planned: Sequence[Task], groups: Sequence[Group]
+  context: Context, number: int, n: int, sampler: Replicas, planned: Sequence[Task], groups: Sequence[Group]
 ) -> list[Group]:
   """`groups`, and after them others of the round's tasks in the place of those that teach nothing, `refills` times at most.
 
@@ -132,10 +132,10 @@ def refilled(
   return groups
 
 
-def _played(context: Context, sampler: BatchedSampler, chosen: Sequence[Task], seed: int) -> list[Group]:
+def _played(context: Context, sampler: Replicas, chosen: Sequence[Task], seed: int) -> list[Group]:
   settings = context.settings.rounds
   one = playing.policy(context, sampler, context.simulators['train'], seed, settings.temperature, settings.reward, settings.voiced)
-  played = playing.play_all('rollout', chosen, settings.group, one, context.settings.sampling.slots)
+  played = playing.play_all('rollout', chosen, settings.group, one, sampler.slots)
   return [played[i : i + settings.group] for i in range(0, len(played), settings.group)]
 
 

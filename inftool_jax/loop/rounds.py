@@ -21,12 +21,12 @@ from inftool_jax.loop.grpo import ROLLOUTS
 from inftool_jax.loop.log import say
 from inftool_jax.loop.synthesise import judge
 from inftool_jax.models import decoder
-from inftool_jax.sampling.sampler import BatchedSampler
+from inftool_jax.sampling.replicas import Replicas
 from inftool_jax.types import Task
 
 
 def run(
-  context: Context, stage: str, number: int, params: decoder.Params, sampler: BatchedSampler, inputs: dict[str, str]
+  context: Context, stage: str, number: int, params: decoder.Params, sampler: Replicas, inputs: dict[str, str]
 ) -> tuple[decoder.Params, manifest.StageManifest]:
   """Round `number` (from 1) on the configured arm; resumes an interrupted one from its newest checkpoint."""
   folder = context.folder(stage)
@@ -46,7 +46,7 @@ def run(
   return params, policy.commit(context, stage, params, policy.version(context, number), counts, inputs, started, files)
 
 
-def _train_on_gold(context: Context, stage: str, number: int, params, sampler: BatchedSampler, planned: Sequence[Task]):
+def _train_on_gold(context: Context, stage: str, number: int, params, sampler: Replicas, planned: Sequence[Task]):
   """SFT on gold for as many updates as the other arms make, on tasks of the same number."""
   del sampler
   seed = seeds.derive(context.settings.seed, 'gold', number)
@@ -55,7 +55,7 @@ def _train_on_gold(context: Context, stage: str, number: int, params, sampler: B
   return sft.train(context, stage, params, accepted, planned, tasks.sft_settings(context), policy.version(context, number))
 
 
-def _train_rft(context: Context, stage: str, number: int, params, sampler: BatchedSampler, planned: Sequence[Task]):
+def _train_rft(context: Context, stage: str, number: int, params, sampler: Replicas, planned: Sequence[Task]):
   """Rollouts of the whole round from one policy, then SFT on the successful ones (rejection sampling)."""
   settings = context.settings.rounds
   sampler.update(params, policy.version(context, number - 1))

@@ -21,7 +21,7 @@ from inftool_jax.models import decoder, lora
 from inftool_jax.parallel import mesh as meshes
 from inftool_jax.report import tables
 from inftool_jax.sampling import selftest
-from inftool_jax.sampling.sampler import BatchedSampler
+from inftool_jax.sampling.replicas import Replicas
 from inftool_jax.settings import parse
 from inftool_jax.specs import splitting
 
@@ -54,14 +54,14 @@ class _Runner:
     self._wanted = context.settings.stages
     self._inputs: dict[str, str] = {}
     self._params: decoder.Params = contexts.base_params(context.settings, context.decoder, context.mesh)
-    self._sampler: BatchedSampler | None = None
+    self._sampler: Replicas | None = None
 
   @property
-  def sampler(self) -> BatchedSampler:
+  def sampler(self) -> Replicas:
     if self._sampler is None:
-      self._sampler = BatchedSampler(self._params, self._context.decoder, self._context.sampler)
+      self._sampler = Replicas(self._params, self._context.decoder, self._context.sampler, self._context.settings.sampling.tensor)
       self._sampler.warm_up()
-      if not selftest.reproducible(self._sampler):
+      if not selftest.reproducible(self._sampler.all[0]):
         say('note: on this backend what is sampled depends on what else is, in the last bits: two runs of one seed may differ')
     return self._sampler
 

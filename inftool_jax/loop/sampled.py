@@ -10,14 +10,14 @@ from collections.abc import Iterator
 
 from inftool_jax.data import manifest
 from inftool_jax.report.model import Table
-from inftool_jax.sampling.sampler import BatchedSampler
+from inftool_jax.sampling.replicas import Replicas
 
 FILE = 'sampler.json'
 SHARES = frozenset({'occupancy', 'cache hits', 'pages in use', 'host share'})
 
 
 @contextlib.contextmanager
-def kept(folder: pathlib.Path, sampler: BatchedSampler) -> Iterator[None]:
+def kept(folder: pathlib.Path, sampler: Replicas) -> Iterator[None]:
   """Writes what the sampler does inside. A stage that goes on after a crash tells of the last process."""
   before = dataclasses.replace(sampler.stats)
   yield

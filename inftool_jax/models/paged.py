@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from inftool_jax.models.attention import MASKED
+from inftool_jax.models.attention import HEADS, MASKED
 from inftool_jax.models.config import DecoderConfig
+from inftool_jax.parallel import placing
 
 Array = Any  # numpy's or JAX's
 SINGLES, GROUPS = 32, 16  # items that are attended to at a time: enough to keep the cores busy, few enough to stay in their caches
@@ -62,6 +64,13 @@ class Cache(NamedTuple):
   partials: _Partials
 
 
+# Logical axes: on a mesh the heads are divided.
+AXES = Cache(
+  Pool(('whole', 'attended_heads', 'head', 'whole'), ('whole', 'attended_heads', 'whole', 'head')),
+  _Partials(('whole', 'attended_heads', 'whole'), ('whole', 'attended_heads', 'whole'), ('whole', 'attended_heads', 'whole', 'head')),
+)
+
+
 def empty_pool(config: DecoderConfig, pages: int, size: int) -> Pool:
   c, dtype = config, jnp.dtype(config.compute_dtype)
   return Pool(
@@ -73,35 +82,50 @@ def opened(pool: Pool, config: DecoderConfig, work: Work) -> Cache:
   """The pool with room for the results of the work's items."""
   entries = 1 + work.single_page_I.shape[0] + work.group_row_JxQ.size
   shape = (entries, config.kv_heads, config.heads // config.kv_heads)
-  return Cache(pool, _Partials(jnp.full(shape, MASKED), jnp.zeros(shape), jnp.zeros((*shape, config.head_dim))))
+  empty = _Partials(jnp.full(shape, MASKED), jnp.zeros(shape), jnp.zeros((*shape, config.head_dim)))
+  return Cache(pool, _Partials(*(placing.constrain(x, *names) for x, names in zip(empty, AXES.partials))))
 
 
 def attention(work: Work, positions_N: Array, page_N: Array, layers: int):
   """`attend` for a batch [1, N] of tokens: writes their keys and values at `page_N`, then attends to the pages of `work`."""
+  plain = tuple(jax.tree.leaves((work, positions_N, page_N)))
 
   def attend(layer, q_1xNxHxE, k_1xNxKxE, v_1xNxKxE, cache: Cache):
-    (pool, partials), (_, N, H, E) = cache, q_1xNxHxE.shape
-    K, S = pool.v.shape[1:3]
-    first = layer * (pool.v.shape[0] // layers)
-    pool = _written(pool, first + page_N, positions_N % S, k_1xNxKxE[0], v_1xNxKxE[0])
-    q_NxKxGxE = (q_1xNxHxE[0] * (1 / math.sqrt(E))).reshape(N, K, H // K, E)
-
-    def singles(i, partials):
-      page, block, row = (_slice(x, i, SINGLES) for x in (work.single_page_I, work.single_block_I, work.single_row_I))
-      found = _attend(q_NxKxGxE, positions_N, pool, first + page, block, row[:, None])
-      return _kept(partials, found, 1 + i * SINGLES)
-
-    def groups(i, partials):
-      page, block, row = (_slice(x, i, GROUPS) for x in (work.group_page_J, work.group_block_J, work.group_row_JxQ))
-      found = _attend(q_NxKxGxE, positions_N, pool, first + page, block, row)
-      return _kept(partials, found, 1 + work.single_page_I.shape[0] + i * GROUPS * row.shape[1])
-
-    partials = jax.lax.fori_loop(0, -(-work.singles // SINGLES), singles, partials)
-    partials = jax.lax.fori_loop(0, -(-work.groups // GROUPS), groups, partials)
-    out_NxKxGxE = _folded(partials, work, N)
-    return out_NxKxGxE.reshape(1, N, H, E).astype(q_1xNxHxE.dtype), Cache(pool, partials)
+    # On a mesh every device does this for its own heads.
+    whole = tuple(('whole',) * np.ndim(x) for x in (layer, *plain))
+    function = placing.by_shard(
+      lambda q, k, v, *rest: _attention(layers, q, k, v, rest[:5], *rest[5:]), (HEADS, HEADS, HEADS, *AXES.pool, *AXES.partials, *whole),
+      (HEADS, *AXES.pool, *AXES.partials),
+    )  # fmt: skip
+    out, *cached = function(q_1xNxHxE, k_1xNxKxE, v_1xNxKxE, *cache.pool, *cache.partials, layer, *plain)
+    return out, Cache(Pool(*cached[:2]), _Partials(*cached[2:]))
 
   return attend
+
+
+def _attention(layers: int, q_1xNxHxE, k_1xNxKxE, v_1xNxKxE, cached, layer, *plain):
+  """(result [1, N, H, E], *pool, *partials)."""
+  pool, partials, work, (positions_N, page_N) = Pool(*cached[:2]), _Partials(*cached[2:]), Work(*plain[:-2]), plain[-2:]
+  _, N, H, E = q_1xNxHxE.shape
+  K, S = pool.v.shape[1:3]
+  first = layer * (pool.v.shape[0] // layers)
+  pool = _written(pool, first + page_N, positions_N % S, k_1xNxKxE[0], v_1xNxKxE[0])
+  q_NxKxGxE = (q_1xNxHxE[0] * (1 / math.sqrt(E))).reshape(N, K, H // K, E)
+
+  def singles(i, partials):
+    page, block, row = (_slice(x, i, SINGLES) for x in (work.single_page_I, work.single_block_I, work.single_row_I))
+    found = _attend(q_NxKxGxE, positions_N, pool, first + page, block, row[:, None])
+    return _kept(partials, found, 1 + i * SINGLES)
+
+  def groups(i, partials):
+    page, block, row = (_slice(x, i, GROUPS) for x in (work.group_page_J, work.group_block_J, work.group_row_JxQ))
+    found = _attend(q_NxKxGxE, positions_N, pool, first + page, block, row)
+    return _kept(partials, found, 1 + work.single_page_I.shape[0] + i * GROUPS * row.shape[1])
+
+  partials = jax.lax.fori_loop(0, -(-work.singles // SINGLES), singles, partials)
+  partials = jax.lax.fori_loop(0, -(-work.groups // GROUPS), groups, partials)
+  out_NxKxGxE = _folded(partials, work, N)
+  return out_NxKxGxE.reshape(1, N, H, E).astype(q_1xNxHxE.dtype), *pool, *partials
 
 
 def _slice(x, i, size):

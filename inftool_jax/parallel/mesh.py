@@ -54,8 +54,8 @@ def activation(what: str, size: int, name: str) -> Dimension:
   return Dimension(what, size, rules.ACTIVATIONS[name])
 
 
-def build(shape: MeshShape, devices: Sequence[jax.Device], dimensions: Iterable[Dimension]) -> Mesh | None:
-  """The mesh of `shape` over `devices`; None for a shape of one device, which is then not given a mesh.
+def build(shape: MeshShape, devices: Sequence[jax.Device], dimensions: Iterable[Dimension], section: str = 'mesh') -> Mesh | None:
+  """The mesh of `shape` over `devices`; None for a shape of one device, which is then not given a mesh. `section` is of the config.
 
   Raises:
     ConfigError: lists every reason why the shape does not fit the devices or a dimension, and what would.
@@ -66,7 +66,7 @@ def build(shape: MeshShape, devices: Sequence[jax.Device], dimensions: Iterable[
     return None
   problems += _uneven(sizes, dimensions, len(devices))
   if problems:
-    raise ConfigError('the mesh does not fit:\n' + '\n'.join(f'  --config.mesh.{p}' for p in problems))
+    raise ConfigError('the mesh does not fit:\n' + '\n'.join(f'  --config.{section}.{p}' for p in problems))
   return jax.make_mesh(tuple(sizes.values()), rules.AXES, (AxisType.Auto,) * len(rules.AXES), devices=devices)
 
 

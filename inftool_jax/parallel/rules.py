@@ -42,6 +42,7 @@ ACTIVATIONS: Rules = MappingProxyType({
   'ffn': (TENSOR,),
   'rank': (),
   'vocab': (TENSOR,),
+  'whole': (),  # the sampler's pages, items and rows: every device has all of them, of its own heads
 })  # fmt: skip
 
 

@@ -17,7 +17,9 @@ import numpy as np
 from inftool_jax.models import decoder, paged
 from inftool_jax.models.config import DecoderConfig
 from inftool_jax.models.paged import Pool, Work
+from inftool_jax.parallel import placing
 from inftool_jax.sampling.drawing import Choice, draw
+from inftool_jax.sampling.places import Places
 
 Array = Any  # numpy's or JAX's
 MAX_STOPS = 4  # stop ids of a request
@@ -99,6 +101,30 @@ def empty_request(config: SamplerConfig, rows: int, vocab: int) -> Request:
 def ahead(config: SamplerConfig) -> int:
   """Pages that one dispatch can write to."""
   return (config.decode_steps - 1) // config.page + 2
+
+
+def make(config: DecoderConfig, sizes: SamplerConfig, places: Places) -> tuple[Any, Any, Any]:
+  """The compiled (prefill, copy, decode), the cache donated: their only jit site.
+
+  They are called as prefill(params, pool, tokens, work), copy(pool, source, target), decode(params, pool, request, work).
+  """
+
+  def prefilled(params, pool, tokens, work):
+    with placing.on(places.mesh):
+      return prefill(params, config, pool, tokens, work)
+
+  def copied(pool, source, target):
+    return copy(config, pool, source, target)
+
+  def decoded(params, pool, request, work):
+    with placing.on(places.mesh):
+      return decode(params, config, sizes.decode_steps, pool, request, work)
+
+  return (
+    jax.jit(prefilled, donate_argnums=1, out_shardings=places.cache),
+    jax.jit(copied, donate_argnums=0, out_shardings=places.cache),
+    jax.jit(decoded, donate_argnums=1, out_shardings=(places.cache, *[places.whole] * 3)),
+  )
 
 
 def prefill(params, config: DecoderConfig, pool: Pool, tokens: Tokens, work: Work) -> Pool:

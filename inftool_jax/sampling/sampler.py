@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import functools
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +20,7 @@ from inftool_jax.models import paged
 from inftool_jax.models.config import DecoderConfig
 from inftool_jax.sampling import memory, programs, work
 from inftool_jax.sampling.pages import SCRAP, Chain, Copy, Pages
+from inftool_jax.sampling.places import Places
 from inftool_jax.sampling.programs import SamplerConfig
 from inftool_jax.sampling.requests import Job, Stream, check
 from inftool_jax.sampling.stats import Stats
@@ -34,22 +34,25 @@ FAILURES = 2  # dispatches that fail one after the other before the requests do
 
 
 class BatchedSampler:
-  """Implements `types.Sampler` on one device: weights that are divided over a mesh are gathered there. Not thread-safe: one event loop."""
+  """Implements `types.Sampler` on one device, or on several that divide heads, feed-forward and vocabulary. One event loop, one thread."""
 
-  def __init__(self, params, config: DecoderConfig, sizes: SamplerConfig, version: int = 0):
-    """Raises ConfigError when the device's memory does not hold the weights' cache of a single conversation."""
+  def __init__(self, params, config: DecoderConfig, sizes: SamplerConfig, version: int = 0, devices: Sequence[jax.Device] = ()):
+    """`devices`: of this process, by default its first; weights that lie elsewhere, or otherwise divided, are brought there.
+
+    Raises:
+      ConfigError: the devices do not divide the model, or their memory does not hold the cache of a single conversation.
+    """
     self.config, self.sizes, self.version = config, sizes, version
-    self._params = _placed(params)
-    self._pages = Pages(memory.pages(config, sizes, jax.local_devices()[0]), sizes.page)
+    self._places = Places.over(devices or jax.local_devices()[:1], config)
+    self._params = self._places.params(params)
+    self._pages = Pages(memory.pages(config, sizes, self._places), sizes.page)
     self._pool: paged.Pool | None = None
     self._sessions: collections.OrderedDict[str, Chain] = collections.OrderedDict()  # between two turns, the longest idle first
     self._waiting: collections.deque[Job] = collections.deque()
     self._running: list[Job] = []
     self._promised: collections.Counter[int] = collections.Counter()  # `Job.keys` of what is being prefilled
     self._driver: asyncio.Task | None = None
-    self._prefill = jax.jit(functools.partial(_prefill, config), donate_argnums=1)
-    self._copy = jax.jit(functools.partial(programs.copy, config), donate_argnums=0)
-    self._decode = jax.jit(functools.partial(_decode, config, sizes.decode_steps), donate_argnums=1)
+    self._prefill, self._copy, self._decode = programs.make(config, sizes, self._places)
     self._postponed = 0  # dispatches that the waiting requests have been put off for
     self.stats = Stats(pages=self._pages.count - 1)
 
@@ -75,7 +78,7 @@ class BatchedSampler:
       RuntimeError: a request is under way; every token of a sample has one version.
     """
     self._refuse_under_way('weights cannot change')
-    self._params, self.version = _placed(params), version
+    self._params, self.version = self._places.params(params), version
     self._forget()
 
   def forget(self) -> None:
@@ -285,7 +288,7 @@ class BatchedSampler:
 
   def _opened(self) -> paged.Pool:
     if self._pool is None:
-      self._pool = _placed(paged.empty_pool(self.config, self._pages.count, self.sizes.page))
+      self._pool = self._places.pool(self.config, self._pages.count, self.sizes.page)
     return self._pool
 
   def _run_prefill(self, jobs: Sequence[Job], most: int) -> None:
@@ -366,16 +369,3 @@ async def _settle() -> None:
   """Lets the conversations that were just answered run up to their next request, so that they join this dispatch."""
   for _ in range(8):
     await asyncio.sleep(0)
-
-
-def _placed(tree):
-  """The arrays, committed to one device: computed ones are not, restored ones are, and either kind is a compilation of its own."""
-  return jax.device_put(tree, jax.local_devices()[0])
-
-
-def _prefill(config, params, pool, tokens, work):
-  return programs.prefill(params, config, pool, tokens, work)
-
-
-def _decode(config, steps, params, pool, request, work):
-  return programs.decode(params, config, steps, pool, request, work)

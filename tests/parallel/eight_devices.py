@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import functools
 import re
@@ -15,16 +16,20 @@ import pytest
 from jax.sharding import Mesh
 
 from inftool_jax.data import packing
+from inftool_jax.errors import ConfigError
 from inftool_jax.models import decoder, huggingface, lora, tensorfiles
 from inftool_jax.models.lora import LoraConfig
 from inftool_jax.parallel import mesh as meshes
 from inftool_jax.parallel.mesh import MeshShape
+from inftool_jax.sampling import selftest
+from inftool_jax.sampling.replicas import Replicas
 from inftool_jax.sampling.sampler import BatchedSampler
 from inftool_jax.training import abstract, batching, checkpoint, objectives, optimizer, step
 from inftool_jax.training.objectives import ObjectiveConfig
 from inftool_jax.training.optimizer import OptimizerConfig
+from inftool_jax.types import SampleParams
 from tests.models.small import CONFIG, same_bits, weights
-from tests.sampling.driving import SIZES
+from tests.sampling.driving import SIZES, answer, ask, run
 from tests.training.rows import ADVANTAGE, FLAT, ROW
 
 assert jax.device_count() == 8
@@ -203,6 +208,61 @@ def test_random_parameters_are_those_of_one_device() -> None:
 def test_the_sampler_gathers_the_weights_of_a_mesh_on_one_device() -> None:
   sampler = BatchedSampler(decoder.init(C, 3, build('tensor 8')), C, SIZES)
   assert {x.sharding for x in jax.tree.leaves(sampler._params)} == {jax.sharding.SingleDeviceSharding(jax.local_devices()[0])}
+
+
+@pytest.mark.parametrize('tensor', [2, 4])
+def test_a_sampler_over_several_devices_samples_the_same(tensor: int) -> None:
+  """Log-probabilities within 1e-4 in fp32; tokens, but for near ties, alike; and its bits are its own in any company."""
+  config = dataclasses.replace(C, head_dim=16)
+  params = decoder.init(config, 3, build('fsdp 2 x tensor 4'))
+  asked = [ask(i, 30 + 20 * i, new=12) for i in range(6)] + [ask(7, 90, new=12), ask(7, 90, new=12, temperature=0.7)]
+  asked = [dataclasses.replace(r, tokens=tuple(t % config.vocab for t in r.tokens)) for r in asked]
+  one = BatchedSampler(params, config, SIZES)
+  several = BatchedSampler(params, config, SIZES, devices=jax.local_devices()[:tensor])
+
+  async def all_of_them(sampler: BatchedSampler):
+    return await asyncio.gather(*(answer(sampler, request, f'{i}') for i, request in enumerate(asked)))
+
+  alike = 0
+  for a, b in zip(run(all_of_them(one)), run(all_of_them(several)), strict=True):
+    same = next((i for i, (x, y) in enumerate(zip(a.tokens, b.tokens)) if x != y), len(a.tokens))
+    alike += same == len(a.tokens)
+    np.testing.assert_allclose(a.logprobs[:same], b.logprobs[:same], atol=1e-4)
+  assert alike >= len(asked) - 1
+  assert several._pool.k.addressable_shards[0].data.shape[1] == config.kv_heads // tensor
+  assert several._params['blocks']['up'].addressable_shards[0].data.shape[2] == config.ffn // tensor
+  assert selftest.reproducible(several) and several.compilations <= len(SIZES.prefill_rows) + 1 + len(SIZES.decode_rows)
+
+
+def test_replicas_share_the_conversations_and_sample_what_one_would() -> None:
+  config = dataclasses.replace(C, head_dim=16)
+  params = decoder.init(config, 3)
+  asked = [dataclasses.replace(ask(i // 4, 100), params=SampleParams(seed=i, max_new_tokens=9)) for i in range(16)]  # four groups
+  one = BatchedSampler(params, config, SIZES, devices=jax.local_devices()[4:6])
+  replicas = Replicas(params, config, SIZES, tensor=2, devices=jax.local_devices()[:4])
+  assert replicas.slots == 2 * SIZES.slots
+
+  async def all_of_them(sampler):
+    first = await asyncio.gather(*(sampler.sample(r.tokens, r.params, f'{i}') for i, r in enumerate(asked)))
+    longer = [(*r.tokens, *s.tokens, 5) for r, s in zip(asked, first)]
+    second = await asyncio.gather(*(sampler.sample(t, r.params, f'{i}') for i, (t, r) in enumerate(zip(longer, asked))))
+    for i in range(len(asked)):
+      sampler.release(f'{i}')
+    return first, second
+
+  expected = run(all_of_them(one))
+  assert run(all_of_them(replicas)) == expected  # bit for bit: the same programs on other devices
+  assert replicas.stats.prefilled_tokens == one.stats.prefilled_tokens  # no opening is read twice
+  assert all(r.stats.requests == 16 and r.pages_in_use == 0 for r in replicas.all)
+  replicas.update(jax.tree.map(lambda x: 1.1 * x, params), 5)
+  assert {s.version for s in run(all_of_them(replicas))[0]} == {5}
+  with pytest.raises(ConfigError, match='--config.sampling.tensor=3: the 4 devices'):
+    Replicas(params, config, SIZES, tensor=3, devices=jax.local_devices()[:4])
+
+
+def test_devices_that_do_not_divide_the_model_are_refused() -> None:
+  with pytest.raises(ConfigError, match=r'--config.sampling.tensor=3: .* the nearest that does is'):
+    BatchedSampler(decoder.init(C, 3), C, SIZES, devices=jax.local_devices()[:3])
 
 
 def test_what_the_others_leave_is_filled_in() -> None:
