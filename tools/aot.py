@@ -3,11 +3,12 @@
   pip install -e '.[tpu]'
   python -m tools.aot --config=configs/round.py:qwen2_5_32b --topology=v5p:4x4x4
   python -m tools.aot --config=configs/round.py:qwen2_5_32b --topology=v5e:16x16 --config.sft.rows=64 --programs=sft
-  python -m tools.aot --config=configs/round.py:qwen2_5_7b --topology=v5p:2x2x2 --programs=prefill,decode
+  python -m tools.aot --config=configs/round.py:qwen2_5_32b --topology=v5p:2x2x1 --programs=prefill,decode --config.sampling.tensor=4
 
-`grpo` and `sft` are the learner's updates, on the config's mesh over all chips of the topology. `prefill` and `decode` are the sampler's,
-on one chip, which is all that it can use. Nothing is allocated and no checkpoint is needed: the shape is the folder's if the config
-names one, else that of `model.shape`. Ends with 1 if a program does not fit. --results collects the figures, the newest of each case.
+`grpo` and `sft` are the learner's updates, on the config's mesh over all chips of the topology. `prefill` and `decode` are those of a
+replica of the sampler, on `sampling.tensor` chips. Nothing is allocated and no checkpoint is needed: the shape is the folder's if the
+config names one, else that of `model.shape`. Ends with 1 if a program does not fit. --results collects the figures, the newest of each
+case.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 
 import jax
 from absl import app, flags
-from jax.sharding import Mesh, SingleDeviceSharding
+from jax.sharding import Mesh
 from ml_collections import config_flags
 
 from inftool_jax import settings as configs
@@ -36,6 +37,7 @@ from inftool_jax.parallel import ahead, topology
 from inftool_jax.parallel import mesh as meshes
 from inftool_jax.parallel.topology import GIB, Chip
 from inftool_jax.sampling import programs, work
+from inftool_jax.sampling.places import Places
 from inftool_jax.sampling.programs import SamplerConfig
 from inftool_jax.settings import Settings
 from inftool_jax.training import abstract, objectives, optimizer, step
@@ -58,7 +60,7 @@ class Case:
   mesh: Mesh | None  # None: one chip
   function: Any
   arguments: tuple[Any, ...]
-  loops: tuple[int, ...]  # see `counting.flops`
+  loops: tuple[float, ...]  # see `counting.flops`
   model_flops: float | None  # of an update, of all chips; None: there is no such number
 
 
@@ -80,7 +82,7 @@ def measure(settings: Settings, name: str, wanted: list[str], results: str) -> b
   shape = context.decoder_shape(settings)
   fits = True
   for program in wanted:
-    case = learner(program, settings, shape, devices) if program in LEARNER else sampler(program, settings, shape, devices[0])
+    case = learner(program, settings, shape, devices) if program in LEARNER else sampler(program, settings, shape, devices)
     compiled = ahead.compile_for(case.mesh, case.function, case.arguments, chip.memory, case.loops, splash.cells)
     facts = figures(case, compiled, chip)
     print('\n'.join(told(f'{program} of {settings.preset} on {name}', case, compiled, facts, chip)), flush=True)
@@ -122,31 +124,31 @@ def update_flops(shape: DecoderConfig, length: int) -> float:
   return (2 if shape.lora else 3) * products + 3 * (shape.forward_flops(length) - products)
 
 
-def sampler(name: str, settings: Settings, shape: DecoderConfig, device: jax.Device) -> Case:
-  """A dispatch of the sampler's on one chip, its cache full."""
+def sampler(name: str, settings: Settings, shape: DecoderConfig, devices) -> Case:
+  """A dispatch of a replica of the sampler, on the first `sampling.tensor` chips, its cache full."""
   s = settings.sampling
+  if s.tensor > len(devices):
+    raise ConfigError(f'--config.sampling.tensor={s.tensor}: the topology has {len(devices)} chips')
   sizes = SamplerConfig(s.slots, s.context, s.page, s.pages or s.slots * -(-s.context // s.page) + 1, s.prefill, s.decode_steps)
-  place = SingleDeviceSharding(device)
-  placed = functools.partial(jax.tree.map, lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place))
-  params = decoder.abstract(shape)
-  pool = jax.eval_shape(lambda: paged.empty_pool(shape, sizes.pages, sizes.page))
-  if name == 'prefill':
-    what = f'{s.prefill} tokens'
-    function = lambda params, pool, *batch: programs.prefill(params, shape, pool, *batch)
-    rows, empty = s.prefill, programs.empty_tokens(s.prefill)
-  else:
-    what = f'{s.decode_steps} steps of {s.slots} requests'
-    function = lambda params, pool, *batch: programs.decode(params, shape, s.decode_steps, pool, *batch)
-    rows, empty = s.slots, programs.empty_request(sizes, s.slots, shape.vocab)
+  places = Places.over(devices[: s.tensor], shape)
+  prefill, _, decode = programs.make(sizes, places)
+  params = jax.eval_shape(lambda: decoder.served(decoder.init(places.config, 0), shape))
+  pool = jax.eval_shape(lambda: paged.empty_pool(places.config, sizes.pages, sizes.page, 'tpu'))
+  rows = s.prefill if name == 'prefill' else s.slots
+  empty = programs.empty_tokens(rows) if name == 'prefill' else programs.empty_request(sizes, rows, shape.vocab)
   batch = jax.eval_shape(lambda: (empty, work.plan([], rows, sizes.blocks)))
+  placed = lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place)
+  whole = functools.partial(placed, place=places.whole)
+  weights = jax.tree.map(placed, params, places.weights) if places.mesh else jax.tree.map(whole, params)
   attended = paged.SINGLES + paged.GROUPS * paged.GROUP  # pages by a query, of one run of both loops
+  what = f'{rows} tokens' if name == 'prefill' else f'{s.decode_steps} steps of {rows} requests'
   return Case(
     name,
-    f'one chip; {what}; {sizes.pages:,} pages of {s.page} tokens; compute {shape.compute_dtype}',
-    None,
-    jax.jit(function, donate_argnums=1),
-    placed((params, pool, *batch)),
-    (*((s.decode_steps,) if name == 'decode' else ()), -(-rows * sizes.blocks // attended)),
+    f'a replica on {s.tensor} chips; {what}; {sizes.pages:,} pages of {s.page} tokens; compute {shape.compute_dtype}',
+    places.mesh,
+    prefill if name == 'prefill' else decode,
+    (weights, jax.tree.map(placed, pool, places.cache), *jax.tree.map(whole, batch)),
+    (*((s.decode_steps,) if name == 'decode' else ()), rows * sizes.blocks / attended),
     None,
   )
 

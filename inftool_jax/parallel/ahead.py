@@ -46,7 +46,7 @@ class Compiled:
 
 
 def compile_for(
-  mesh: Mesh | None, function: Any, arguments: Sequence[Any], capacity: int, loops: Sequence[int], cells: counting.Cells
+  mesh: Mesh | None, function: Any, arguments: Sequence[Any], capacity: int, loops: Sequence[float], cells: counting.Cells
 ) -> Compiled:
   """Compiles a jitted `function` of abstract arguments that lie on `mesh`; None: on one chip.
 

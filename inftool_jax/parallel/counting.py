@@ -15,7 +15,7 @@ from jax.interpreters import partial_eval
 Cells = Callable[[str, tuple[int, ...]], float]
 
 
-def flops(jaxpr: Any, loops: Sequence[int], cells: Cells) -> float:
+def flops(jaxpr: Any, loops: Sequence[float], cells: Cells) -> float:
   """Of all devices together.
 
   Args:
@@ -30,7 +30,7 @@ def flops(jaxpr: Any, loops: Sequence[int], cells: Cells) -> float:
   return sum(_operations(equation, loops, cells) for equation in live.eqns)
 
 
-def _operations(equation: Any, loops: Sequence[int], cells: Cells) -> float:
+def _operations(equation: Any, loops: Sequence[float], cells: Cells) -> float:
   name, params = equation.primitive.name, equation.params
   if name == 'dot_general':
     return _product(equation)

@@ -48,7 +48,7 @@ def shapes(text: str) -> set[tuple[int, ...]]:
   return {tuple(map(int, dims.split(','))) for _, dims in _SHAPE.findall(text) if dims}
 
 
-def collective_bytes(text: str, mesh: jax.sharding.Mesh, loops: Sequence[int]) -> dict[str, float]:
+def collective_bytes(text: str, mesh: jax.sharding.Mesh, loops: Sequence[float]) -> dict[str, float]:
   """Bytes that one device sends in one run of the program, by the mesh axes that a collective goes over (`tensor`, `fsdp tensor`).
 
   As ring algorithms send them: of n devices (n - 1) / n of the whole array for a gather or a reduce-scatter, twice that for an
@@ -63,7 +63,7 @@ def collective_bytes(text: str, mesh: jax.sharding.Mesh, loops: Sequence[int]) -
   found = computations(text)
   total: dict[str, float] = collections.defaultdict(float)
 
-  def visit(name: str, times: float, loops: Sequence[int]) -> None:
+  def visit(name: str, times: float, loops: Sequence[float]) -> None:
     for line in found[name]:
       if collective := _COLLECTIVE.search(line):
         # A reduce-scatter may stand there as a fused all-reduce of which each device keeps its part.
@@ -84,8 +84,10 @@ def collective_bytes(text: str, mesh: jax.sharding.Mesh, loops: Sequence[int]) -
 
 
 def _trips(condition: Sequence[str], body: Sequence[str]) -> int | None:
-  """How often a loop runs that counts from 0 up to a constant; None if its end is no constant."""
-  compared = next(found for line in condition if (found := _COMPARED.search(line)))
+  """How often a loop runs that counts from 0 up to a constant; None if its end is something else."""
+  compared = next((found for line in condition if (found := _COMPARED.search(line))), None)
+  if compared is None or any(' and(' in line for line in condition):
+    return None
   counter, end = (_definition(condition, name) for name in compared.groups())
   if not (bound := _CONSTANT.search(end)):
     return None

@@ -23,25 +23,36 @@ class Places:
   """Shardings of the weights and of the cache; everything else is whole on every device."""
 
   devices: tuple[jax.Device, ...]
+  config: DecoderConfig  # of what is sampled from: the model's, but for key/value heads that several devices have copies of
   mesh: Mesh | None
   weights: Any
-  cache: Pool
   whole: Any
 
   @classmethod
   def over(cls, devices: Sequence[jax.Device], config: DecoderConfig) -> Places:
     """Tensor parallelism over the devices. Raises ConfigError if they do not divide the model."""
-    mesh = meshes.build(MeshShape(tensor=len(devices)), devices, decoder.dimensions(config), 'sampling')
+    n = len(devices)
+    if n > config.kv_heads and n % config.kv_heads == 0 and config.heads % n == 0:
+      config = dataclasses.replace(config, kv_heads=n)
+    mesh = meshes.build(MeshShape(tensor=n), devices, decoder.dimensions(config), 'sampling')
     if mesh is None:
       one = SingleDeviceSharding(devices[0])
-      return cls(tuple(devices), None, one, Pool(one, one), one)
-    cache = Pool(*(NamedSharding(mesh, rules.spec(names, rules.ACTIVATIONS)) for names in paged.AXES.pool))
-    return cls(tuple(devices), mesh, placing.shardings(mesh, decoder.logical_axes(config)), cache, placing.replicated(mesh))
+      return cls(tuple(devices), config, None, one, one)
+    return cls(tuple(devices), config, mesh, placing.shardings(mesh, decoder.logical_axes(config)), placing.replicated(mesh))
 
-  def params(self, params: Any) -> Any:
-    """The weights, committed: computed ones are not, restored ones are, and either kind would be a compilation of its own."""
-    return jax.device_put(params, self.weights)
+  @property
+  def cache(self) -> Pool:
+    """Where the cache lies, as a tree like it."""
+    kind = paged.kind(self.devices[0].platform)
+    if self.mesh is None:
+      return kind(self.whole, self.whole)
+    return kind(*(NamedSharding(self.mesh, rules.spec(names, rules.ACTIVATIONS)) for names in paged.POOL_AXES[kind]))
 
-  def pool(self, config: DecoderConfig, pages: int, size: int) -> Pool:
+  def params(self, params: Any, config: DecoderConfig) -> Any:
+    """The weights of a model of `config`, committed: computed ones are not, restored ones are, either kind a compilation of its own."""
+    return jax.device_put(decoder.with_kv_heads(decoder.served(params, config), config, self.config.kv_heads), self.weights)
+
+  def pool(self, pages: int, size: int) -> Pool:
     """An empty cache, each part born where it lies."""
-    return jax.jit(functools.partial(paged.empty_pool, config, pages, size), out_shardings=self.cache)()
+    empty = functools.partial(paged.empty_pool, self.config, pages, size, self.devices[0].platform)
+    return jax.jit(empty, out_shardings=self.cache)()

@@ -103,11 +103,13 @@ def ahead(config: SamplerConfig) -> int:
   return (config.decode_steps - 1) // config.page + 2
 
 
-def make(config: DecoderConfig, sizes: SamplerConfig, places: Places) -> tuple[Any, Any, Any]:
+def make(sizes: SamplerConfig, places: Places) -> tuple[Any, Any, Any]:
   """The compiled (prefill, copy, decode), the cache donated: their only jit site.
 
   They are called as prefill(params, pool, tokens, work), copy(pool, source, target), decode(params, pool, request, work).
   """
+
+  config = dataclasses.replace(places.config, remat='none')  # nothing is differentiated, and what is marked for it is not updated in place
 
   def prefilled(params, pool, tokens, work):
     with placing.on(places.mesh):
@@ -141,7 +143,7 @@ def copy(config: DecoderConfig, pool: Pool, source_C: Array, target_C: Array) ->
     pages = x.reshape(config.layers, -1, *x.shape[1:])
     return pages.at[:, target_C].set(pages[:, source_C]).reshape(x.shape)
 
-  return Pool(*(copied(x) for x in pool))
+  return type(pool)(*(copied(x) for x in pool))
 
 
 def decode(params, config: DecoderConfig, most: int, pool: Pool, request: Request, work: Work):
@@ -150,7 +152,7 @@ def decode(params, config: DecoderConfig, most: int, pool: Pool, request: Reques
   Returns:
     The pool; tokens [most, N] int32; log-probabilities [most, N] float32; emitted [most, N] bool.
   """
-  size = pool.v.shape[2]
+  size = paged.page_size(pool)
   first_N = request.length_N // size
 
   def going(state):

@@ -44,15 +44,15 @@ class BatchedSampler:
     """
     self.config, self.sizes, self.version = config, sizes, version
     self._places = Places.over(devices or jax.local_devices()[:1], config)
-    self._params = self._places.params(params)
-    self._pages = Pages(memory.pages(config, sizes, self._places), sizes.page)
+    self._params = self._places.params(params, self.config)
+    self._pages = Pages(memory.pages(sizes, self._places), sizes.page)
     self._pool: paged.Pool | None = None
     self._sessions: collections.OrderedDict[str, Chain] = collections.OrderedDict()  # between two turns, the longest idle first
     self._waiting: collections.deque[Job] = collections.deque()
     self._running: list[Job] = []
     self._promised: collections.Counter[int] = collections.Counter()  # `Job.keys` of what is being prefilled
     self._driver: asyncio.Task | None = None
-    self._prefill, self._copy, self._decode = programs.make(config, sizes, self._places)
+    self._prefill, self._copy, self._decode = programs.make(sizes, self._places)
     self._postponed = 0  # dispatches that the waiting requests have been put off for
     self.stats = Stats(pages=self._pages.count - 1)
 
@@ -78,7 +78,7 @@ class BatchedSampler:
       RuntimeError: a request is under way; every token of a sample has one version.
     """
     self._refuse_under_way('weights cannot change')
-    self._params, self.version = self._places.params(params), version
+    self._params, self.version = self._places.params(params, self.config), version
     self._forget()
 
   def forget(self) -> None:
@@ -288,7 +288,7 @@ class BatchedSampler:
 
   def _opened(self) -> paged.Pool:
     if self._pool is None:
-      self._pool = self._places.pool(self.config, self._pages.count, self.sizes.page)
+      self._pool = self._places.pool(self._pages.count, self.sizes.page)
     return self._pool
 
   def _run_prefill(self, jobs: Sequence[Job], most: int) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from inftool_jax.models import paged
-from inftool_jax.models.paged import Pool
+from inftool_jax.models.paged import HeadPages, Pool, TokenPages
 from inftool_jax.sampling import work
 
 H, K, E, S, LAYERS, PAGES, BLOCKS = 4, 2, 16, 64, 2, 40, 5
@@ -32,7 +32,7 @@ class _Shape:
 
 
 def _pool(fill: float) -> Pool:
-  return Pool(jnp.full((LAYERS * PAGES, K, E, S), fill), jnp.full((LAYERS * PAGES, K, S, E), fill))
+  return HeadPages(jnp.full((LAYERS * PAGES, K, E, S), fill), jnp.full((LAYERS * PAGES, K, S, E), fill))
 
 
 def _feed(rows: int, what: list[tuple[list[int], int, int]], pool: Pool, layer: int = 1) -> tuple[np.ndarray, Pool]:
@@ -122,3 +122,12 @@ def test_rows_without_a_token_are_finite() -> None:
   zeros = [np.zeros((64, *x.shape[1:]), np.float32) for x in STORY]
   out, _ = _run(0, todo, np.zeros(64, np.int32), np.zeros(64, np.int32), *zeros, _pool(np.nan))
   assert (np.asarray(out) == 0).all()
+
+
+def test_both_orders_of_a_page_hold_and_give_the_same() -> None:
+  by_head = _feed(256, [(OWN, 0, 200)], _pool(5.0))
+  shape = (LAYERS * PAGES, S, K, E)
+  by_token = _feed(256, [(OWN, 0, 200)], TokenPages(jnp.full(shape, 5.0), jnp.full(shape, 5.0)))
+  np.testing.assert_allclose(by_head[0], by_token[0], atol=1e-6)
+  np.testing.assert_array_equal(by_head[1].k, by_token[1].k.transpose(0, 2, 3, 1))
+  np.testing.assert_array_equal(by_head[1].v, by_token[1].v.transpose(0, 2, 1, 3))

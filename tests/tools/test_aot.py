@@ -117,9 +117,10 @@ def test_what_the_compiler_finds_too_large_is_told_with_the_largest_arrays() -> 
 @pytest.mark.parametrize(('name', 'tokens', 'heads'), [('prefill', 8 * 64, 0), ('decode', 8 * 64, 1)])
 def test_the_sampler_is_compiled_as_it_is_for_one_chip_with_its_cache_full(name: str, tokens: int, heads: int) -> None:
   devices, _ = topology.devices(TOPOLOGY)
-  case = aot.sampler(name, settings.parse(presets.get_config()), SHAPE, devices[0])  # slots, rows and chunks of the tiny preset
+  s = settings.parse(presets.get_config())
+  case = aot.sampler(name, s, SHAPE, devices)  # sizes of the tiny preset
   assert {x.sharding for x in jax.tree.leaves(case.arguments)} == {SingleDeviceSharding(devices[0])}
-  cached = case.arguments[1].k.shape[3]
+  cached = s.sampling.context
   head = 2 * SHAPE.vocab * SHAPE.dim
   attention = 2 * 2 * SHAPE.layers * SHAPE.heads * SHAPE.head_dim * cached
   expected = tokens * (SHAPE.forward_flops(0) - head + heads * head + attention)
