@@ -7,6 +7,7 @@ tokens and sample, turn by turn) of a JSON file; lengths are forced and no token
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import platform
@@ -30,6 +31,7 @@ from inftool_jax.types import SampleParams
 from tools.bench_update import roofline
 
 WORKLOAD = flags.DEFINE_enum('workload', 'group', ['group', 'multiturn'], 'sampler: which of the file')
+PAGE = SamplerConfig.page
 SLOTS = flags.DEFINE_integer('slots', 64, 'sampler: conversations decoded at once', lower_bound=1)
 RUNS = flags.DEFINE_integer('runs', 2, 'sampler: the work is done so many times, each time from an empty cache', lower_bound=1)
 DECODE_STEPS = flags.DEFINE_integer('decode_steps', 8, 'sampler: steps of a dispatch', lower_bound=1)
@@ -83,24 +85,30 @@ def run(path: Path, model: Path) -> None:
   longest = max(sum(len(turn.append) + turn.new for turn in turns) for turns in work)
   config = decoder_config.from_huggingface(model)
   params = huggingface.load(model, config)
-  sizes = SamplerConfig(slots=SLOTS.value, context=longest + 1, decode_steps=DECODE_STEPS.value)
+  together = sum(sum(len(turn.append) + turn.new for turn in turns) for turns in work) // PAGE + len(work)
+  slots = min(SLOTS.value, max(64, len(work)))
+  context = longest + 1
+  pages = 1 + min(together, slots * -(-context // PAGE))
+  sizes = SamplerConfig(slots, context, PAGE, pages, decode_steps=DECODE_STEPS.value)
   sampler = BatchedSampler(params, config, sizes)
   started = time.perf_counter()
   sampler.warm_up()
   compiling = time.perf_counter() - started
   walls, useful, compiled = [], 0, sampler.compilations
+  did: dict[str, float] = {}
   for number in range(RUNS.value):
     sampler.update(params, number)
-    prefilled = sampler.stats.prefilled_tokens
+    before = dataclasses.replace(sampler.stats)
     started = time.perf_counter()
     useful = asyncio.run(roll_out(sampler, work, temperature, number))
     walls.append(round(time.perf_counter() - started, 2))
-    prefilled = sampler.stats.prefilled_tokens - prefilled
+    prefilled, did = sampler.stats.prefilled_tokens - before.prefilled_tokens, sampler.stats.metrics(before)
   if sampler.compilations != compiled:
     raise RuntimeError('a program was compiled while requests waited for it')
   facts = {
-    'bench': 'rollout', 'engine': 'inftool_jax', 'workload': WORKLOAD.value, 'model': str(model), 'batch': SLOTS.value,
+    'bench': 'rollout', 'engine': 'inftool_jax', 'workload': WORKLOAD.value, 'model': str(model), 'batch': slots,
     'decode_steps': DECODE_STEPS.value, 'useful_tokens': useful, 'prefilled_tokens': prefilled, 'walls_s': walls,
+    'did': {name: round(value, 3) for name, value in did.items()},
     'compile_s': round(compiling, 2), 'tokens_per_s': round(useful / min(walls), 1),
     'peak_rss_mib': round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1), 'matmul_gflops': round(roofline(), 1),
     'check_logp': _logp(params, config, read(path, 'group')[0][0][0].append),
