@@ -18,7 +18,7 @@ SCRAP = 0  # the page that takes what nobody reads
 class Node:
   """A page with content; `tokens` are fewer than a page's in leaves only. `users` counts the chains that it is part of."""
 
-  tokens: tuple[int, ...]
+  tokens: list[int]
   page: int
   parent: Node | None
   children: dict[int, list[Node]] = dataclasses.field(default_factory=dict)  # by their first token, in order of arrival
@@ -56,7 +56,7 @@ class Pages:
   def clear(self) -> None:
     """Forgets everything; chains from before must not be used any more."""
     self._free = list(range(self.count - 1, SCRAP, -1))
-    self._root = Node((), SCRAP, None)
+    self._root = Node([], SCRAP, None)
     self._idle: collections.OrderedDict[Node, None] = collections.OrderedDict()  # leaves that no chain uses, the longest idle first
     self._cached = 0  # nodes of the tree that no chain uses
 
@@ -104,12 +104,12 @@ class Pages:
     chain.tokens += tokens
     partial = bool(chain.nodes) and len(chain.nodes[-1].tokens) < self.size
     for n in range(len(chain.nodes) - partial, self._needed(len(chain.tokens))):
-      content = tuple(chain.tokens[n * self.size : (n + 1) * self.size])
-      if n < len(chain.nodes):
-        chain.nodes[n].tokens = content
+      if n == len(chain.nodes):
+        chain.nodes.append(self._added(chain, chain.tokens[n * self.size : (n + 1) * self.size], chain.own.pop(0)))
       else:
-        chain.nodes.append(self._added(chain, content, chain.own.pop(0)))
-      if len(content) == self.size:
+        held = chain.nodes[n].tokens
+        held += chain.tokens[n * self.size + len(held) : (n + 1) * self.size]
+      if len(chain.nodes[n].tokens) == self.size:
         self._unify(chain)
 
   def trim(self, chain: Chain) -> None:
@@ -132,7 +132,7 @@ class Pages:
     nodes: list[Node] = []
     at = self._root
     while True:
-      rest = tuple(tokens[len(nodes) * self.size : (len(nodes) + 1) * self.size])
+      rest = tokens[len(nodes) * self.size : (len(nodes) + 1) * self.size]
       best, common = None, 0
       for child in at.children.get(rest[0], ()) if rest else ():
         n = _common(child.tokens, rest)
@@ -143,7 +143,7 @@ class Pages:
       nodes.append(best)
       at = best
 
-  def _added(self, chain: Chain, content: tuple[int, ...], page: int) -> Node:
+  def _added(self, chain: Chain, content: list[int], page: int) -> Node:
     """A node of the chain after its last."""
     parent = chain.nodes[-1] if chain.nodes else self._root
     node = Node(content, page, parent, users=1)

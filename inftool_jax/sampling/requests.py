@@ -61,6 +61,13 @@ class Job:
     self.cancelled = False
     self.arrived = time.monotonic()
     self.keys = tuple(_keys(self.fed, sizes.page))
+    self.promised: tuple[int, ...] = ()  # those that others wait for
+    # What its row of every dispatch says the same.
+    p = params
+    stops = [*p.stop, *[-1] * (MAX_STOPS - len(p.stop))]
+    bans = [*p.banned, *[-1] * (MAX_BANS - len(p.banned))]
+    self.words = np.array([p.seed >> 32, p.seed & 0xFFFFFFFF, p.top_k, *stops, *bans], np.int64)
+    self.numbers = np.array([p.temperature, p.top_p, p.min_p], np.float32)
     self.allowed_W = np.zeros(-(-vocab // 32), np.int32)  # see `Constraint.allowed`
     self._see_allowed()
 
@@ -73,10 +80,6 @@ class Job:
     """Tokens to be prefilled."""
     assert self.chain is not None
     return len(self.fed) - len(self.chain.tokens)
-
-  def promises(self) -> list[int]:
-    """Keys of what it is about to prefill; empty when all is there."""
-    return [key for key, _ in self.keys] if self.chain is not None and self.pending else []
 
   def late(self, now: float) -> bool:
     return self.params.deadline is not None and now - self.arrived > self.params.deadline

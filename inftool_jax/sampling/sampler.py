@@ -50,7 +50,7 @@ class BatchedSampler:
     self._sessions: collections.OrderedDict[str, Chain] = collections.OrderedDict()  # between two turns, the longest idle first
     self._waiting: collections.deque[Job] = collections.deque()
     self._running: list[Job] = []
-    self._promised: collections.Counter[int] = collections.Counter()  # `Job.keys` of what is being prefilled
+    self._promised: collections.Counter[int] = collections.Counter()  # keys of what is being prefilled, see `Job.keys`
     self._driver: asyncio.Task | None = None
     self._prefill, self._copy, self._decode = programs.make(sizes, self._places)
     self._postponed = 0  # dispatches that the waiting requests have been put off for
@@ -176,7 +176,7 @@ class BatchedSampler:
   def _end(self, job: Job, finish: Finish) -> None:
     """A running job leaves; its conversation keeps the pages unless its caller is gone."""
     self._running.remove(job)
-    self._promised.subtract(job.promises())
+    self._promised_is_done(job)
     chain = job.chain
     assert chain is not None
     self._pages.trim(chain)
@@ -195,7 +195,7 @@ class BatchedSampler:
     jobs, self._running = [*self._running, *self._waiting], []
     self._waiting.clear()
     for job in jobs:
-      job.chain = None
+      job.chain, job.promised = None, ()
     if not give_up:
       reason = f'{type(error).__name__}: {error}'
       logger.error('A dispatch of the sampler failed; its %d requests go on from their tokens. %s', len(jobs), reason)
@@ -226,21 +226,28 @@ class BatchedSampler:
 
     One whose beginning is just being prefilled for another waits for that.
     """
-    later: list[Job] = []
     copies: list[Copy] = []
-    while self._waiting and len(self._running) < self.sizes.slots:
-      job = self._waiting.popleft()
-      if self._promised_more(job):
-        later.append(job)
-      elif self._place(job, copies):
-        self._running.append(job)
-        self._promised.update(job.promises())
-        self.stats.admitted(job)
-      else:
-        later.append(job)
+    for job in list(self._waiting):
+      if len(self._running) == self.sizes.slots:
         break
-    self._waiting.extendleft(reversed(later))
+      if self._promised_more(job):
+        continue
+      if not self._place(job, copies):
+        break
+      self._waiting.remove(job)
+      self._running.append(job)
+      self._promise(job)
+      self.stats.admitted(job)
     self._run_copies(copies)
+
+  def _promise(self, job: Job) -> None:
+    if job.pending:
+      job.promised = tuple(key for key, _ in job.keys)
+      self._promised.update(job.promised)
+
+  def _promised_is_done(self, job: Job) -> None:
+    self._promised.subtract(job.promised)
+    job.promised = ()
 
   def _promised_more(self, job: Job) -> bool:
     covered = max((n for key, n in job.keys if self._promised[key] > 0), default=0)
@@ -315,9 +322,9 @@ class BatchedSampler:
     todo = work.plan(seen, rows, self.sizes.blocks)
     self._pool = self._prefill(self._params, self._opened(), tokens, todo)
     for job, _, new in takes:
-      promises = job.promises()
       self._pages.fill(job.chain, new)  # type: ignore[arg-type]
-      self._promised.subtract(promises if not job.pending else ())
+      if not job.pending:
+        self._promised_is_done(job)
     self.stats.prefilled(most - left, rows)
 
   async def _decode_once(self, ready: list[Job]) -> None:
@@ -343,20 +350,20 @@ class BatchedSampler:
     self.stats.timed(dispatched - started + time.monotonic() - arrived, arrived - dispatched)
 
   def _dispatch_decode(self, jobs: Sequence[Job], rows: int):
-    size, r = self.sizes.page, programs.empty_request(self.sizes, rows, self.config.vocab)
+    size, r, n = self.sizes.page, programs.empty_request(self.sizes, rows, self.config.vocab), len(jobs)
     seen: list[np.ndarray] = []
+    if jobs:
+      words, numbers = np.stack([job.words for job in jobs]), np.stack([job.numbers for job in jobs])
+      c, stops = r.choice, 3 + programs.MAX_STOPS
+      c.seed_Nx2[:n], c.top_k_N[:n], r.stop_NxM[:n], c.ban_NxM[:n] = words[:, :2], words[:, 2], words[:, 3:stops], words[:, stops:]
+      c.temperature_N[:n], c.top_p_N[:n], c.min_p_N[:n] = numbers.T
+      r.last_N[:n], r.length_N[:n] = [job.last for job in jobs], [len(job.fed) for job in jobs]
+      r.remaining_N[:n], r.active_N[:n] = [job.remaining for job in jobs], True
     for row, job in enumerate(jobs):
-      p, length = job.params, len(job.fed)
-      pages = np.array(job.chain.pages, np.int32)  # type: ignore[union-attr]
+      pages, length = np.array(job.chain.pages, np.int32), len(job.fed)  # type: ignore[union-attr]
       first, end = length // size, (length + min(self.sizes.decode_steps, job.remaining) - 1) // size + 1
       seen.append(pages[:end])
-      r.last_N[row], r.length_N[row], r.active_N[row], r.remaining_N[row] = job.last, length, True, job.remaining
       r.page_NxA[row, : end - first] = pages[first:end]
-      r.stop_NxM[row, : len(p.stop)] = p.stop
-      c = r.choice
-      c.seed_Nx2[row] = (p.seed >> 32) & 0xFFFFFFFF, p.seed & 0xFFFFFFFF
-      c.temperature_N[row], c.top_p_N[row], c.top_k_N[row], c.min_p_N[row] = p.temperature, p.top_p, p.top_k, p.min_p
-      c.ban_NxM[row, : len(p.banned)] = p.banned
       if job.constraint is not None:
         c.allowed_NxW[row], c.constrained_N[row] = job.allowed_W, True
     if r.choice.constrained_N.any():
