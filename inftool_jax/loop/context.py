@@ -11,6 +11,7 @@ import jax
 from jax.sharding import Mesh
 
 from inftool_jax import seeds, specs, types
+from inftool_jax.chat.grammar import Grammars
 from inftool_jax.chat.tokenizer import ChatTokenizer
 from inftool_jax.data import manifest, places
 from inftool_jax.errors import ConfigError
@@ -22,6 +23,8 @@ from inftool_jax.parallel import mesh as meshes
 from inftool_jax.play.conversation import Limits
 from inftool_jax.rewards import terms as reward_terms
 from inftool_jax.rewards.terms import Term
+from inftool_jax.sampling import memory, replicas
+from inftool_jax.sampling.places import Places
 from inftool_jax.sampling.programs import SamplerConfig
 from inftool_jax.servers.simulator import Simulator
 from inftool_jax.settings import TINY, Settings
@@ -84,10 +87,14 @@ def prepare(settings: Settings, workdir: str | pathlib.Path) -> Context:
   simulators: dict[str, Simulator] = {name: Simulator(getattr(splits, name), name) for name in families.SPLITS if getattr(splits, name)}
   mesh = meshes.build(settings.mesh, jax.devices(), dimensions(settings, shape))
   terms = reward_terms.load(settings.rounds.terms)
+  if settings.evaluation.grammar:
+    Grammars(tokenizer, shape.vocab)  # there, or an error
+  context = Context(settings, folder, ingest, splits, tokenizer, shape, mesh, simulators, terms)
+  memory.pages(context.sampler, Places.over(replicas.divided(jax.local_devices(), settings.sampling.tensor)[0], shape))  # fits, or an error
   claiming.claim(folder, settings, home)
   if dumps:
     manifest.write_bytes(folder / LIVE, manifest.readable(dumps))
-  return Context(settings, folder, ingest, splits, tokenizer, shape, mesh, simulators, terms)
+  return context
 
 
 def dimensions(settings: Settings, shape: DecoderConfig) -> Iterator[meshes.Dimension]:

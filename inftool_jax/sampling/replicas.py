@@ -17,6 +17,13 @@ from inftool_jax.sampling.stats import Stats
 from inftool_jax.types import Constraint, Sample, SampleParams
 
 
+def divided(devices: Sequence[jax.Device], tensor: int) -> list[Sequence[jax.Device]]:
+  """The devices of each replica. Raises ConfigError if they cannot be divided so."""
+  if len(devices) % tensor:
+    raise ConfigError(f'--config.sampling.tensor={tensor}: the {len(devices)} devices cannot be divided into replicas of so many')
+  return [devices[i : i + tensor] for i in range(0, len(devices), tensor)]
+
+
 class Replicas:
   """Implements `types.Sampler`. A conversation stays where it began; those that open alike (a group's samples) go to one place."""
 
@@ -28,12 +35,7 @@ class Replicas:
     Raises:
       ConfigError: they are not so many, do not divide the model, or their memory does not hold the cache of a single conversation.
     """
-    devices = list(devices or jax.local_devices())
-    if len(devices) % tensor:
-      raise ConfigError(f'--config.sampling.tensor={tensor}: the {len(devices)} devices cannot be divided into replicas of so many')
-    self.all = [
-      BatchedSampler(params, config, sizes, version, devices[i : i + tensor]) for i in range(0, len(devices), tensor)
-    ]  # fmt: skip
+    self.all = [BatchedSampler(params, config, sizes, version, its) for its in divided(devices or jax.local_devices(), tensor)]
     self._home: dict[str, BatchedSampler] = {}  # by session
     self._openings: dict[tuple[int, ...], BatchedSampler] = {}  # by the first page's tokens
     self._under_way: collections.Counter[int] = collections.Counter()  # requests, by number of replica

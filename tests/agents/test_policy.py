@@ -27,3 +27,11 @@ def test_errors_are_told_by_code(tokenizer):
   messages = [asyncio.run(assistant.speak(View(()), seed)) for seed in range(2)]
   assert [m.error for m in messages] == ['unterminated_call', 'truncated']
   assert [m.sample for m in messages] == samples
+
+
+def test_every_turn_gets_a_constraint_of_its_own(tokenizer):
+  sampler = FixedSampler([spelled(tokenizer, hermes(CALL))] * 2)
+  assistant = PolicyAssistant(sampler, tokenizer, SampleParams(0, 64), 's', constrain=object)
+  for seed in range(2):
+    asyncio.run(assistant.speak(View(()), seed))
+  assert len(set(map(id, sampler.constraints))) == 2 and None not in sampler.constraints

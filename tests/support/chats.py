@@ -169,9 +169,11 @@ class FixedSampler:
     self.prompts: list[tuple[int, ...]] = []
     self.params = []
     self.released: list[str] = []
+    self.constraints = []
 
-  async def sample(self, tokens, params, session: str) -> Sample:
+  async def sample(self, tokens, params, session: str, *, constraint=None) -> Sample:
     self.prompts.append(tuple(tokens))
+    self.constraints.append(constraint)
     self.params.append(params)
     return self._samples[len(self.prompts) - 1]
 
