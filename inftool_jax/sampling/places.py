@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -52,7 +52,6 @@ class Places:
     """The weights of a model of `config`, committed: computed ones are not, restored ones are, either kind a compilation of its own."""
     return jax.device_put(decoder.with_kv_heads(decoder.served(params, config), config, self.config.kv_heads), self.weights)
 
-  def pool(self, pages: int, size: int) -> Pool:
-    """An empty cache, each part born where it lies."""
-    empty = functools.partial(paged.empty_pool, self.config, pages, size, self.devices[0].platform)
-    return jax.jit(empty, out_shardings=self.cache)()
+  def new_pool(self, pages: int, size: int) -> Callable[[], Pool]:
+    """Makes an empty cache, each part born where it lies."""
+    return jax.jit(functools.partial(paged.empty_pool, self.config, pages, size, self.devices[0].platform), out_shardings=self.cache)

@@ -46,6 +46,7 @@ class BatchedSampler:
     self._places = Places.over(devices or jax.local_devices()[:1], config)
     self._params = self._places.params(params, self.config)
     self._pages = Pages(memory.pages(sizes, self._places), sizes.page)
+    self._new_pool = self._places.new_pool(self._pages.count, sizes.page)
     self._pool: paged.Pool | None = None
     self._sessions: collections.OrderedDict[str, Chain] = collections.OrderedDict()  # between two turns, the longest idle first
     self._waiting: collections.deque[Job] = collections.deque()
@@ -295,7 +296,7 @@ class BatchedSampler:
 
   def _opened(self) -> paged.Pool:
     if self._pool is None:
-      self._pool = self._places.pool(self._pages.count, self.sizes.page)
+      self._pool = self._new_pool()
     return self._pool
 
   def _run_prefill(self, jobs: Sequence[Job], most: int) -> None:

@@ -13,7 +13,7 @@ from inftool_jax.errors import CheckpointError
 from inftool_jax.models import attention, decoder, rope
 from inftool_jax.models.config import DecoderConfig
 from inftool_jax.parallel import rules
-from tests.models import reference
+from tests.models import cached, reference
 from tests.models.small import CONFIG, SMALL, same_bits, weights
 
 
@@ -75,20 +75,19 @@ def test_padding_on_either_side_changes_nothing(name: str) -> None:
 
 @pytest.mark.parametrize('name', SMALL)
 def test_prefill_and_decode_through_the_cache_are_the_full_forward(name: str) -> None:
-  config = SMALL[name]
-  params, sequence = weights(config), SEQUENCES[3]
-  pool = jnp.full((config.layers, 1, config.kv_heads, 16, config.head_dim), 9.0)
+  config, params = SMALL[name], weights(SMALL[name])
+  _close(cached.logits(params, config, SEQUENCES[3], prompt=8), reference.logits(params, config, SEQUENCES[3]))
 
-  @jax.jit
-  def feed(tokens, start, cache):
-    positions = start[:, None] + jnp.arange(tokens.shape[1])
-    return decoder.forward(params, config, tokens, positions, attention.cached_attention(None, start, 4), cache)
 
-  cache, outs = attention.KVCache(pool, pool), []
-  for start, end in ((0, 8), *((t, t + 1) for t in range(8, len(sequence)))):
-    hidden, cache = feed(jnp.array([sequence[start:end]]), jnp.array([start]), cache)
-    outs.append(decoder.logits(params, hidden[0]))
-  _close(np.concatenate(outs), reference.logits(params, config, sequence))
+@pytest.mark.parametrize('name', SMALL)
+def test_parameters_as_they_are_served_compute_the_same_bits(name: str) -> None:
+  config = dataclasses.replace(SMALL[name], compute_dtype='bfloat16')
+  params = weights(config)
+  served = decoder.served(params, config)
+  tokens, segments, positions = np.array([SEQUENCES[3]]), np.ones((1, len(SEQUENCES[3])), np.int32), np.arange(len(SEQUENCES[3]))[None]
+  assert same_bits(run(params, config, tokens, segments, positions), run(served, config, tokens, segments, positions))
+  assert {x.dtype for path, x in jax.tree.leaves_with_path(served) if not path[-1].key.endswith('norm')} == {jnp.dtype('bfloat16')}
+  assert same_bits(decoder.served(params, SMALL[name]), params)
 
 
 @pytest.mark.parametrize('remat', ['projections', 'full'])

@@ -18,7 +18,7 @@ import transformers  # noqa: E402
 
 from inftool_jax.models import attention, decoder, huggingface  # noqa: E402
 from inftool_jax.models.config import DecoderConfig, from_huggingface  # noqa: E402
-from tests.models import torch_models  # noqa: E402
+from tests.models import cached, torch_models  # noqa: E402
 from tests.models.small import SMALL, same_bits, weights  # noqa: E402
 
 LENGTHS = (5, 24, 16, 11)
@@ -69,20 +69,6 @@ def _forward(params: decoder.Params, config: DecoderConfig, tokens, segments, po
   return np.asarray(run(params))
 
 
-def _cached(params: decoder.Params, config: DecoderConfig, sequence: np.ndarray) -> np.ndarray:
-  @jax.jit
-  def feed(tokens, start, cache):
-    positions = start[:, None] + jnp.arange(tokens.shape[1])
-    return decoder.forward(params, config, tokens, positions, attention.cached_attention(None, start, 8), cache)
-
-  pool = jnp.zeros((config.layers, 1, config.kv_heads, 32, config.head_dim))
-  cache, outs = attention.KVCache(pool, pool), []
-  for start, end in ((0, 7), *((t, t + 1) for t in range(7, len(sequence)))):
-    hidden, cache = feed(sequence[None, start:end], jnp.array([start]), cache)
-    outs.append(decoder.logits(params, hidden[0]))
-  return np.concatenate(outs)
-
-
 def _compare(model, params: decoder.Params, config: DecoderConfig) -> None:
   """One by one, padded on either side, packed into one row, and through the cache."""
   sequences = _sequences(config)
@@ -99,7 +85,7 @@ def _compare(model, params: decoder.Params, config: DecoderConfig) -> None:
   packed = np.concatenate(sequences)[None]
   segments = np.repeat(np.arange(len(LENGTHS)) + 1, LENGTHS)[None].astype(np.int32)
   _close(_forward(params, config, packed, segments, np.concatenate([np.arange(n) for n in LENGTHS])[None])[0], np.concatenate(alone))
-  _close(_cached(params, config, sequences[1]), alone[1])
+  _close(cached.logits(params, config, sequences[1], prompt=5), alone[1])
 
 
 @pytest.mark.parametrize('name', SMALL)
