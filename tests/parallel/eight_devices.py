@@ -27,9 +27,9 @@ from inftool_jax.sampling.sampler import BatchedSampler
 from inftool_jax.training import abstract, batching, checkpoint, objectives, optimizer, step
 from inftool_jax.training.objectives import ObjectiveConfig
 from inftool_jax.training.optimizer import OptimizerConfig
-from inftool_jax.types import SampleParams
+from inftool_jax.types import Sample, SampleParams
 from tests.models.small import CONFIG, same_bits, weights
-from tests.sampling.driving import SIZES, answer, ask, run
+from tests.sampling.driving import SIZES, ask, run
 from tests.training.rows import ADVANTAGE, FLAT, ROW
 
 assert jax.device_count() == 8
@@ -210,54 +210,60 @@ def test_the_sampler_gathers_the_weights_of_a_mesh_on_one_device() -> None:
   assert {x.sharding for x in jax.tree.leaves(sampler._params)} == {jax.sharding.SingleDeviceSharding(jax.local_devices()[0])}
 
 
-@pytest.mark.parametrize(('tensor', 'kv_heads'), [(4, 8), (4, 2)])
-def test_a_sampler_over_several_devices_samples_the_same(tensor: int, kv_heads: int) -> None:
+# Of two key/value heads on four devices: each head is on two of them.
+SAMPLED = dataclasses.replace(C, head_dim=16, kv_heads=2)
+
+
+@pytest.fixture(scope='module')
+def replicas() -> Replicas:
+  """Two, on four devices each, of weights that came from another mesh."""
+  return Replicas(decoder.init(SAMPLED, 3, build('fsdp 4 x tensor 2')), SAMPLED, SIZES, tensor=4)
+
+
+async def _sampled(sampler, asked) -> list[list[Sample]]:
+  """Two turns of each."""
+  first = await asyncio.gather(*(sampler.sample(r.tokens, r.params, f'{i}') for i, r in enumerate(asked)))
+  longer = [(*r.tokens, *s.tokens, 5) for r, s in zip(asked, first)]
+  second = await asyncio.gather(*(sampler.sample(t, r.params, f'{i}') for i, (t, r) in enumerate(zip(longer, asked))))
+  for i in range(len(asked)):
+    sampler.release(f'{i}')
+  return [first, second]
+
+
+ASKED = [dataclasses.replace(ask(i // 4, 100), params=SampleParams(seed=i, max_new_tokens=9)) for i in range(16)]  # four groups
+
+
+def test_a_sampler_over_several_devices_samples_the_same(replicas: Replicas) -> None:
   """Log-probabilities within 1e-4 in fp32; tokens, but for near ties, alike; and its bits are its own in any company."""
-  config = dataclasses.replace(C, head_dim=16, kv_heads=kv_heads)
-  params = decoder.init(config, 3, build('fsdp 4 x tensor 2'))
-  asked = [ask(i, 30 + 20 * i, new=12) for i in range(6)] + [ask(7, 90, new=12), ask(7, 90, new=12, temperature=0.7)]
-  asked = [dataclasses.replace(r, tokens=tuple(t % config.vocab for t in r.tokens)) for r in asked]
-  one = BatchedSampler(params, config, SIZES)
-  several = BatchedSampler(params, config, SIZES, devices=jax.local_devices()[:tensor])
-
-  async def all_of_them(sampler: BatchedSampler):
-    return await asyncio.gather(*(answer(sampler, request, f'{i}') for i, request in enumerate(asked)))
-
+  one = BatchedSampler(decoder.init(SAMPLED, 3), SAMPLED, SIZES)
+  several = replicas.all[0]
+  found = zip(run(_sampled(one, ASKED))[0], run(_sampled(several, ASKED))[0], strict=True)
   alike = 0
-  for a, b in zip(run(all_of_them(one)), run(all_of_them(several)), strict=True):
+  for a, b in found:
     same = next((i for i, (x, y) in enumerate(zip(a.tokens, b.tokens)) if x != y), len(a.tokens))
     alike += same == len(a.tokens)
     np.testing.assert_allclose(a.logprobs[:same], b.logprobs[:same], atol=1e-4)
-  assert alike >= len(asked) - 1
-  assert several._pool.k.addressable_shards[0].data.shape[1] == max(1, kv_heads // tensor)
-  assert several._params['blocks']['up'].addressable_shards[0].data.shape[2] == config.ffn // tensor
+  assert alike >= len(ASKED) - 1
+  assert several._pool.k.addressable_shards[0].data.shape[1] == 1
+  assert several._params['blocks']['up'].addressable_shards[0].data.shape[2] == SAMPLED.ffn // 4
   assert selftest.reproducible(several) and several.compilations <= len(SIZES.prefill_rows) + 1 + len(SIZES.decode_rows)
 
 
-def test_replicas_share_the_conversations_and_sample_what_one_would() -> None:
-  config = dataclasses.replace(C, head_dim=16)
-  params = decoder.init(config, 3)
-  asked = [dataclasses.replace(ask(i // 4, 100), params=SampleParams(seed=i, max_new_tokens=9)) for i in range(16)]  # four groups
-  one = BatchedSampler(params, config, SIZES, devices=jax.local_devices()[4:6])
-  replicas = Replicas(params, config, SIZES, tensor=2, devices=jax.local_devices()[:4])
+def test_replicas_share_the_conversations_and_sample_what_one_would(replicas: Replicas) -> None:
   assert replicas.slots == 2 * SIZES.slots
-
-  async def all_of_them(sampler):
-    first = await asyncio.gather(*(sampler.sample(r.tokens, r.params, f'{i}') for i, r in enumerate(asked)))
-    longer = [(*r.tokens, *s.tokens, 5) for r, s in zip(asked, first)]
-    second = await asyncio.gather(*(sampler.sample(t, r.params, f'{i}') for i, (t, r) in enumerate(zip(longer, asked))))
-    for i in range(len(asked)):
-      sampler.release(f'{i}')
-    return first, second
-
-  expected = run(all_of_them(one))
-  assert run(all_of_them(replicas)) == expected  # bit for bit: the same programs on other devices
-  assert replicas.stats.prefilled_tokens == one.stats.prefilled_tokens  # no opening is read twice
-  assert all(r.stats.requests == 16 and r.pages_in_use == 0 for r in replicas.all)
+  params = decoder.init(SAMPLED, 3)
+  replicas.update(params, 0)
+  expected = run(_sampled(replicas.all[0], ASKED))
+  replicas.update(params, 0)
+  before = [dataclasses.replace(r.stats) for r in replicas.all]
+  assert run(_sampled(replicas, ASKED)) == expected  # bit for bit: the same programs on other devices
+  did = [(r.stats.requests - b.requests, r.stats.prefilled_tokens - b.prefilled_tokens) for r, b in zip(replicas.all, before)]
+  assert did[0] == did[1] and did[0][0] == 16  # two groups each, no opening read twice
+  assert did[0][1] == 2 * 99 + 8 * 1 and all(r.pages_in_use == 0 for r in replicas.all)
   replicas.update(jax.tree.map(lambda x: 1.1 * x, params), 5)
-  assert {s.version for s in run(all_of_them(replicas))[0]} == {5}
-  with pytest.raises(ConfigError, match='--config.sampling.tensor=3: the 4 devices'):
-    Replicas(params, config, SIZES, tensor=3, devices=jax.local_devices()[:4])
+  assert {s.version for s in run(_sampled(replicas, ASKED))[0]} == {5}
+  with pytest.raises(ConfigError, match='--config.sampling.tensor=3: the 8 devices'):
+    Replicas(params, SAMPLED, SIZES, tensor=3)
 
 
 def test_devices_that_do_not_divide_the_model_are_refused() -> None:
