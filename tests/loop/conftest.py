@@ -18,6 +18,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 SHORT = (
   '--config.synthesis.per_kind={"single": 6, "multiple": 6, "parallel": 6, "multi_step": 6, "missing_parameter": 4, "irrelevance": 4}',
   '--config.sampling.max_new_tokens=64', '--config.sampling.context=1024', '--config.evaluation.n=1', '--config.probe.units=6',
+  '--config.sft.rows=2',
 )  # fmt: skip
 
 

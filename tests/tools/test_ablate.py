@@ -44,13 +44,13 @@ def test_an_arm_that_has_no_config_is_refused_before_anything_runs(tmp_path: Pat
 
 @pytest.mark.slow
 def test_the_rewards_are_compared_from_one_sft_policy_at_one_budget(tmp_path: Path) -> None:
-  sets = [f'--set={flag.removeprefix("--config.")}' for flag in (*SHORT, '--config.rounds.count=1')]
+  sets = [f'--set={flag.removeprefix("--config.")}' for flag in (*SHORT, '--config.rounds.count=1', '--config.rounds.steps=1')]
   done = ablate(f'--out={tmp_path}', '--preset=smoke', '--seeds=1', f'--arms={",".join(REWARDS)}', '--baseline=gated', *sets)
   assert done.returncode == 0, done.stdout + done.stderr + ''.join(p.read_text() for p in tmp_path.glob('*/*.log'))
   figures = json.loads((tmp_path / 'ablations.json').read_text())
   assert set(figures) == {'sft', *REWARDS}
   steps, conversations = ({figures[name]['budget'][of] for name in REWARDS} for of in ('steps', 'conversations'))
-  assert steps == {2} and len(conversations) == 1
+  assert steps == {1} and len(conversations) == 1
   assert figures['binary']['over gated'] and figures['gated']['over gated'] is None
   policies = {(tmp_path / 'seed_0' / name / 'sft' / 'policy.json').read_text() for name in ('sft', *REWARDS)}
   assert len(policies) == 1
