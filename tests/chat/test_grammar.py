@@ -9,7 +9,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from inftool_jax.chat import hermes, llama3
+from inftool_jax.chat import grammar, llama3
 from inftool_jax.chat.grammar import Grammars, LLConstraint
 from inftool_jax.chat.parser import parse
 from inftool_jax.chat.tokenizer import ChatTokenizer
@@ -113,11 +113,15 @@ def test_json_of_a_schema_and_nothing_else(tokenizer: ChatTokenizer, grammars: G
     grammars.json({'type': 'no such type'})
 
 
-def test_each_format_reads_what_its_grammar_is_of() -> None:
-  """The other format's pieces: bare JSON with semicolons; no marker of its own."""
-  text = llama3.grammar({'get_order': '%json {}'}, json.dumps)
-  assert '"{\\"name\\": \\"get_order\\", \\"parameters\\": "' in text and '"; "' in text
-  assert llama3.grammar({}, json.dumps).startswith('start: TEXT') and hermes.grammar({}, json.dumps).startswith('start: TEXT')
+def test_the_calls_of_llama_3_are_held_as_well(tokenizer: ChatTokenizer, grammars: Grammars) -> None:
+  def accepted(calls: dict[str, str], text: str) -> bool:
+    constraint = grammars._constraint(llama3.grammar(calls, json.dumps))
+    return _accepts(constraint, [*tokenizer.encode_text(text), tokenizer.end_of_turn], tokenizer.vocab_size)
+
+  call, calls = '{"name": "get_order", "parameters": {"id": "x"}}', {'get_order': '%json ' + grammar._schema(SCHEMA)}
+  assert accepted(calls, 'Which order?') and accepted({}, 'Which order?') and not accepted({}, call)
+  assert not accepted(calls, call.replace('"x"', '7')) and not accepted(calls, call.replace('get_order', 'other'))
+  assert accepted(calls, call) and accepted(calls, f'{call}; {call}')
 
 
 def test_a_missing_extra_is_one_line_that_names_it(tokenizer: ChatTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
