@@ -65,7 +65,9 @@ class Replicas:
       replica.warm_up(*say)
 
   def update(self, params, version: int) -> None:
-    """See `BatchedSampler.update`."""
+    """See `BatchedSampler.update`; all replicas or none."""
+    for replica in self.all:
+      replica.refuse_under_way('weights cannot change')
     for replica in self.all:
       replica.update(params, version)
     self._openings.clear()

@@ -68,7 +68,7 @@ class Job:
     bans = [*p.banned, *[-1] * (MAX_BANS - len(p.banned))]
     self.words = np.array([p.seed >> 32, p.seed & 0xFFFFFFFF, p.top_k, *stops, *bans], np.int64)
     self.numbers = np.array([p.temperature, p.top_p, p.min_p], np.float32)
-    self.allowed_W = np.zeros(-(-vocab // 32), np.int32)  # see `Constraint.allowed`
+    self.allowed_W = np.zeros(-(-vocab // 32) if constraint else 0, np.int32)  # see `Constraint.allowed`
     self._see_allowed()
 
   @property

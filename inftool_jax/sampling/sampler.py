@@ -78,18 +78,18 @@ class BatchedSampler:
     Raises:
       RuntimeError: a request is under way; every token of a sample has one version.
     """
-    self._refuse_under_way('weights cannot change')
+    self.refuse_under_way('weights cannot change')
     self._params, self.version = self._places.params(params, self.config), version
     self._forget()
 
   def forget(self) -> None:
     """Empties the cache. Raises RuntimeError when a request is under way."""
-    self._refuse_under_way('the cache cannot be emptied')
+    self.refuse_under_way('the cache cannot be emptied')
     self._forget()
 
   def free(self) -> None:
     """Gives the cache's memory back, until the next request. Raises RuntimeError when a request is under way."""
-    self._refuse_under_way('the cache cannot go')
+    self.refuse_under_way('the cache cannot go')
     self._pool = None
     self._forget()
 
@@ -137,7 +137,8 @@ class BatchedSampler:
     yield from self._running
     yield from self._waiting
 
-  def _refuse_under_way(self, what: str) -> None:
+  def refuse_under_way(self, what: str) -> None:
+    """Raises RuntimeError when a request is under way."""
     if self._running or self._waiting:
       raise RuntimeError(f'{what} while requests are under way')
 
