@@ -136,6 +136,7 @@ def _tiny_stages(c: ml_collections.ConfigDict) -> None:
   c.rounds.replay = 0.0  # share of the loss and of the sequences that is SFT's data
   c.rounds.overlong_limit = 0  # tokens of the policy in a conversation, from which on the reward is lower by 1; 0: none
   c.rounds.overlong_buffer = 0  # tokens before that, over which it gets lower
+  c.rounds.rows = 1  # of a micro-batch, for each part of the mesh that has rows of its own
   c.rounds.row_length = 1536
   c.rounds.checkpoint_every = 5
   c.rounds.checkpoint_keep = 2
@@ -240,10 +241,12 @@ def _pretrained(c: ml_collections.ConfigDict) -> None:
 
 
 def _on_mesh(c: ml_collections.ConfigDict, rows: int, tensor: int) -> None:
-  """A learner on as many devices as there are; rows of an SFT micro-batch for data x fsdp of that number."""
+  """A learner on as many devices as there are, replicas of the sampler on `tensor` each; rows of an SFT micro-batch for data x fsdp of
+  that number."""
   c.model.shape = c.preset
   c.mesh.fsdp = -1
   c.mesh.tensor = tensor
+  c.sampling.tensor = tensor
   c.sft.rows = rows
   c.sft.micro_batches = max(1, 16 // rows)
 

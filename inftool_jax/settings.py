@@ -103,6 +103,7 @@ class Rounds:
   replay: float  # share of the loss, and of the sequences, that is demonstrations of the cold start
   overlong_limit: int  # tokens of the policy in a conversation, from which on it pays 1; 0: none
   overlong_buffer: int  # tokens before that, over which what it pays grows from 0
+  rows: int  # of a micro-batch, for each part of the mesh that has rows of its own; a row holds a whole group, so one is enough work
   row_length: int
   checkpoint_every: int  # updates
   checkpoint_keep: int  # newest checkpoints; when the newest is damaged, the one before is used
@@ -225,8 +226,9 @@ def _check(s: Settings) -> Iterator[str]:
     'sampling.prefill': s.sampling.prefill, 'sampling.decode_steps': s.sampling.decode_steps, 'sampling.tensor': s.sampling.tensor,
     'sampling.max_new_tokens': s.sampling.max_new_tokens, 'sampling.max_turns': s.sampling.max_turns, 'sft.rows': s.sft.rows,
     'sft.micro_batches': s.sft.micro_batches, 'sft.row_length': s.sft.row_length, 'sft.checkpoint_every': s.sft.checkpoint_every,
-    'rounds.tasks': s.rounds.tasks, 'rounds.row_length': s.rounds.row_length, 'rounds.checkpoint_every': s.rounds.checkpoint_every,
-    'rounds.updates_per_batch': s.rounds.updates_per_batch, 'guard.in_a_row': s.guard.in_a_row,
+    'rounds.tasks': s.rounds.tasks, 'rounds.rows': s.rounds.rows, 'rounds.row_length': s.rounds.row_length,
+    'rounds.checkpoint_every': s.rounds.checkpoint_every, 'rounds.updates_per_batch': s.rounds.updates_per_batch,
+    'guard.in_a_row': s.guard.in_a_row,
     'sft.checkpoint_keep': s.sft.checkpoint_keep, 'rounds.checkpoint_keep': s.rounds.checkpoint_keep,
     'probe.units': s.probe.units, 'probe.attempts': s.probe.attempts, 'evaluation.every': s.evaluation.every,
   }  # fmt: skip

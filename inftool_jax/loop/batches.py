@@ -19,8 +19,6 @@ from inftool_jax.settings import Rounds
 from inftool_jax.training import batching, credit, objectives, step
 from inftool_jax.types import Trajectory
 
-ROWS = 1  # of a micro-batch, for each part of the mesh that has rows of its own: a row holds a whole group, so one is enough work
-
 Group = Sequence[Trajectory]
 Score = Callable[[step.Batch], np.ndarray]  # log-probabilities of the trained tokens, [M, R, T]
 Earned = Callable[[Trajectory], Sequence[float]]  # what of the reward there was before each turn
@@ -36,7 +34,7 @@ class Scores:
 
 def sizes(settings: Rounds, parts: int) -> tuple[int, int]:
   """(micro-batches, rows of one) of an update on a mesh with so many parts that have rows of their own."""
-  rows = ROWS * parts
+  rows = settings.rows * parts
   # Where a divergence is paid for, groups of equal rewards stay in beside those that follow them.
   groups = settings.tasks * (1 if settings.objective.kl == 'none' else 1 + settings.refills)
   capacity = groups * settings.group + demonstrations(settings)  # every sequence in a row of its own: the most there can be

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 
 from inftool_jax import seeds
-from inftool_jax.data import manifest, store
+from inftool_jax.data import manifest, places, store
 from inftool_jax.errors import ConfigError
 from inftool_jax.loop import batches, guard, playing, policy, synthesise
 from inftool_jax.loop.batches import Group, Scores
@@ -140,13 +140,13 @@ def _played(context: Context, sampler: Replicas, chosen: Sequence[Task], seed: i
 
 
 def _demonstrations(context: Context) -> list[Trajectory]:
-  """What SFT trained on and fits a row; [] where nothing is replayed."""
-  settings = context.settings.rounds
+  """What SFT trained on, here or in the run whose policy was taken, and fits a row; [] where nothing is replayed."""
+  settings, other = context.settings.rounds, context.settings.sft.checkpoint
   if not batches.demonstrations(settings):
     return []
-  folder = context.folder(synthesise.STAGE)
+  folder = places.place(other) / synthesise.STAGE if other else context.folder(synthesise.STAGE)
   if manifest.find(folder) is None:
-    raise ConfigError(f'--config.rounds.replay: {context.workdir} has no finished stage {synthesise.STAGE!r} to replay from')
+    raise ConfigError(f'--config.rounds.replay: {folder.parent} has no finished stage {synthesise.STAGE!r} to replay from')
   found = [t for t in store.read(folder, Trajectory, 'accepted') if len(t.tokens) <= settings.row_length]
   if not found:
     raise ConfigError('--config.rounds.replay: no accepted trajectory is as short as --config.rounds.row_length')

@@ -7,7 +7,7 @@ that pytree. The layers are stacked along a leading L axis and scanned: compile 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -162,16 +162,17 @@ def abstract(config: DecoderConfig) -> Params:
   return jax.eval_shape(lambda: init(config, 0))
 
 
-def served(params: Params, config: DecoderConfig) -> Params:
+def served(params: Params, config: DecoderConfig, masters: tuple[str, ...] = ()) -> Params:
   """The parameters as `forward` uses them: in the compute dtype, but for norms' and int8 scales, which it computes with in their own.
 
   A sampler that holds these computes what the learner does from its masters, bit for bit, in half of their memory under bfloat16.
+  `masters` names those that stay as they are, too.
   """
   dtype = jnp.dtype(config.compute_dtype)
 
   def cast(path, x):
     name = path[-1].key
-    kept = name.endswith(('norm', lora.SCALE)) or not jnp.issubdtype(x.dtype, jnp.floating)
+    kept = name.endswith(('norm', lora.SCALE)) or name in masters or not jnp.issubdtype(x.dtype, jnp.floating)
     return x if kept or x.dtype == dtype else x.astype(dtype)
 
   return jax.tree_util.tree_map_with_path(cast, params)
@@ -228,10 +229,13 @@ def apply_block(block: Params, config: DecoderConfig, x_BxTxD, angles_BxTxE, att
   B, T, _ = x_BxTxD.shape
 
   def normed(name: str):
-    return constrain(rms_norm(x_BxTxD, block[name], c.norm_eps), 'batch', 'length', 'dim')
+    return placing.gathered(rms_norm(x_BxTxD, block[name], c.norm_eps), ('batch', 'length', 'dim'), ('batch', 'residual', 'dim'))
 
-  def product(h, name: str):
-    y = matmul(h, block[name].astype(dtype))
+  def products(h, *names: str):
+    """`h` times each of the matrices, their scales and adapters included."""
+    return (finished(h, y, name) for name, y in zip(names, matmuls(h, [block[name].astype(dtype) for name in names], c.kv_heads)))
+
+  def finished(h, y, name: str):
     if name + lora.SCALE in block:
       y = (y * block[name + lora.SCALE]).astype(dtype)
     if c.lora is not None and name + lora.A in block:
@@ -240,30 +244,30 @@ def apply_block(block: Params, config: DecoderConfig, x_BxTxD, angles_BxTxE, att
     return y
 
   def added(h, name: str):
-    return x_BxTxD + constrain(product(h, name), 'batch', 'residual', 'dim')
+    (y,) = products(h, name)
+    return x_BxTxD + constrain(y, 'batch', 'residual', 'dim')
 
-  def project(h, name: str, heads: int):
-    y = product(h, name)
+  def in_heads(y, name: str, heads: int):
     if c.qkv_bias:
       y = y + block[name + '_bias'].astype(dtype)
     return constrain(y.reshape(B, T, heads, c.head_dim), 'batch', 'length', 'heads', 'head')
 
-  def rotated(h, name: str, heads: int):
-    y = project(h, name, heads)
+  def rotated(y, name: str, heads: int):
+    y = in_heads(y, name, heads)
     if c.qk_norm:
       y = rms_norm(y, block[name + '_norm'], c.norm_eps)
     return rope.rotate(y, angles_BxTxE, c.rope_scaling)
 
-  h = normed('attention_norm')
-  q_BxTxHxE = rotated(h, 'q', c.heads)
-  k_BxTxKxE = rotated(h, 'k', c.kv_heads)
-  v_BxTxKxE = project(h, 'v', c.kv_heads)
+  q, k, v = products(normed('attention_norm'), 'q', 'k', 'v')
+  q_BxTxHxE = rotated(q, 'q', c.heads)
+  k_BxTxKxE = rotated(k, 'k', c.kv_heads)
+  v_BxTxKxE = in_heads(v, 'v', c.kv_heads)
   out_BxTxHxE, cache = attend(q_BxTxHxE, k_BxTxKxE, v_BxTxKxE, cache)
   out_BxTxHE = constrain(out_BxTxHxE.reshape(B, T, c.heads * c.head_dim), 'batch', 'length', 'heads')
   x_BxTxD = added(out_BxTxHE, 'o')
 
-  h = normed('ffn_norm')
-  gated_BxTxF = jax.nn.silu(product(h, 'gate')) * product(h, 'up')
+  gate_BxTxF, up_BxTxF = products(normed('ffn_norm'), 'gate', 'up')
+  gated_BxTxF = jax.nn.silu(gate_BxTxF) * up_BxTxF
   return added(constrain(gated_BxTxF, 'batch', 'length', 'ffn'), 'down'), cache
 
 
@@ -288,6 +292,37 @@ def _matmul_backward(residuals, g_BxTxO):
 
 
 matmul.defvjp(_matmul_forward, _matmul_backward)
+
+
+def matmuls(x_BxTxI: jax.Array, weights: Sequence[jax.Array], units: int) -> Sequence[jax.Array]:
+  """`x @ w` for each of the weights [I, O], [B, T, O]; O, which may differ, are multiples of `units` where they can be.
+
+  Where O is divided over devices, what each contributes to the gradient of `x` has to be added up over them. It is computed by one
+  product, so that this is done once and not for each of the weights.
+  """
+  joined = len(weights) > 1 and placing.divided('heads') and not any(w.shape[1] % units for w in weights)
+  return _matmuls(x_BxTxI, weights, units) if joined else [matmul(x_BxTxI, w) for w in weights]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _matmuls(x_BxTxI, weights, units: int):
+  return _matmuls_forward(x_BxTxI, weights, units)[0]
+
+
+def _matmuls_forward(x_BxTxI, weights, units: int):
+  del units
+  return [x_BxTxI @ w for w in weights], (x_BxTxI, weights)
+
+
+def _matmuls_backward(units: int, residuals, gradients):
+  x_BxTxI, weights = residuals
+  # Joined within units, of which a device has whole ones: what lies on one device stays there.
+  join = lambda arrays: jnp.concatenate([a.reshape(*a.shape[:-1], units, -1) for a in arrays], axis=-1)
+  d_x = jnp.einsum('btuo,iuo->bti', join(gradients), join(weights))
+  return d_x, [jnp.einsum('bti,bto->io', x_BxTxI, g) for g in gradients]
+
+
+_matmuls.defvjp(_matmuls_forward, _matmuls_backward)
 
 
 def head(params: Params) -> jax.Array:

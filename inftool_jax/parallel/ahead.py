@@ -12,7 +12,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from inftool_jax.parallel import counting, hlo
+from inftool_jax.parallel import counting, hlo, traffic
 from inftool_jax.parallel.topology import GIB
 
 LARGEST = 8  # arrays that are named when a program does not fit
@@ -42,6 +42,7 @@ class Compiled:
   problem: str = ''  # why not, in the compiler's words
   largest: Sequence[str] = ()  # its largest arrays, of all chips together, if it does not fit
   collectives: Mapping[str, float] = dataclasses.field(default_factory=dict)  # mesh axes -> bytes that a chip sends
+  traffic: float = 0.0  # bytes that a chip moves to and from its main memory
   text: str = ''  # the optimized program
 
 
@@ -72,7 +73,8 @@ def compile_for(
   m, text = compiled.memory_analysis(), compiled.as_text()
   outputs = m.output_size_in_bytes - m.alias_size_in_bytes
   memory = Memory(m.argument_size_in_bytes, m.temp_size_in_bytes, outputs, m.generated_code_size_in_bytes)
-  return Compiled(flops, seconds, memory, collectives=hlo.collective_bytes(text, mesh, loops) if mesh else {}, text=text)
+  sent = hlo.collective_bytes(text, mesh, loops) if mesh else {}
+  return Compiled(flops, seconds, memory, collectives=sent, traffic=traffic.memory_bytes(text, loops), text=text)
 
 
 def argument_bytes(arguments: Any) -> int:

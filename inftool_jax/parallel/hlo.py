@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -14,13 +14,15 @@ Computations = Mapping[str, Sequence[str]]  # name -> its lines
 ENTRY = ''  # also names the computation that begins the program
 
 _HEAD = re.compile(r'^(ENTRY )?%?([\w.-]+) \(.*\{$')
-_COLLECTIVE = re.compile(r' = (.*?) (all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute)(?:-start)?\(')
+_COLLECTIVE = re.compile(r' = (.*?) (all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute)(-start)?\(')
+_CHANNEL = re.compile(r'channel_id=\d+')
 _SHAPE = re.compile(r'\b([a-z]+\d*)\[([\d,]*)\]')
 _CALLS = re.compile(r'\b(?:calls|to_apply|branch_computations|true_computation|false_computation)=(\{[^}]*\}|%[\w.-]+)')
+_RUNS = re.compile(r' (?:call|conditional|async-start)\(')  # what they name runs by itself, not as part of one instruction
 _WHILE = re.compile(r'\bcondition=%([\w.-]+), body=%([\w.-]+)')
 _COMPARED = re.compile(r'ROOT .* compare\(%([\w.-]+), %([\w.-]+)\), direction=LT')
 _CONSTANT = re.compile(r' constant\((\d+)\)')
-_BYTES = {'pred': 1, 's8': 1, 'u8': 1, 's16': 2, 'u16': 2, 'bf16': 2, 'f16': 2, 's32': 4, 'u32': 4, 'f32': 4, 's64': 8, 'u64': 8}
+BYTES = {'pred': 1, 's8': 1, 'u8': 1, 's16': 2, 'u16': 2, 'bf16': 2, 'f16': 2, 's32': 4, 'u32': 4, 'f32': 4, 's64': 8, 'u64': 8}
 
 
 def computations(text: str) -> Computations:
@@ -48,39 +50,61 @@ def shapes(text: str) -> set[tuple[int, ...]]:
   return {tuple(map(int, dims.split(','))) for _, dims in _SHAPE.findall(text) if dims}
 
 
-def collective_bytes(text: str, mesh: jax.sharding.Mesh, loops: Sequence[float]) -> dict[str, float]:
-  """Bytes that one device sends in one run of the program, by the mesh axes that a collective goes over (`tensor`, `fsdp tensor`).
-
-  As ring algorithms send them: of n devices (n - 1) / n of the whole array for a gather or a reduce-scatter, twice that for an
-  all-reduce, all of it for a permutation.
+def executed(found: Computations, loops: Sequence[float], inside: bool) -> Iterator[tuple[str, str, float]]:
+  """(computation, line, how often) of every instruction that one run of the program executes.
 
   Args:
     loops: how often the loops run whose end is known only when they run, by depth, the outermost first.
+    inside: whether to tell what fusions and reductions are made of, or only themselves.
 
   Raises:
     ValueError: such loops are nested deeper than `loops` says.
   """
-  found = computations(text)
-  total: dict[str, float] = collections.defaultdict(float)
 
-  def visit(name: str, times: float, loops: Sequence[float]) -> None:
+  def visit(name: str, times: float, loops: Sequence[float]) -> Iterator[tuple[str, str, float]]:
     for line in found[name]:
-      if collective := _COLLECTIVE.search(line):
-        # A reduce-scatter may stand there as a fused all-reduce of which each device keeps its part.
-        kind = 'reduce-scatter-whole' if name.startswith('all-reduce-scatter') else collective[2]
-        members = _members(line, mesh.size)
-        total[_axes(members, mesh)] += times * _sent(kind, collective[1], '-start(' in line, len(members))
-      elif loop := _WHILE.search(line):
+      yield name, line, times
+      if loop := _WHILE.search(line):
         trips = _trips(found[loop[1]], found[loop[2]])
         if trips is None and not loops:
           raise ValueError('a loop runs as often as data says, and how often was not given')
-        visit(loop[2], times * (loops[0] if trips is None else trips), loops[1:] if trips is None else loops)
-      elif called := _CALLS.search(line):
+        yield from visit(loop[2], times * (loops[0] if trips is None else trips), loops[1:] if trips is None else loops)
+      elif (called := _CALLS.search(line)) and (inside or _RUNS.search(line)):
         for inner in re.findall(r'%([\w.-]+)', called[1]):
-          visit(inner, times, loops)
+          yield from visit(inner, times, loops)
 
-  visit(ENTRY, 1, loops)
+  yield from visit(ENTRY, 1, loops)
+
+
+def collective_bytes(text: str, mesh: jax.sharding.Mesh, loops: Sequence[float]) -> dict[str, float]:
+  """Bytes that one device sends in one run of the program, by the mesh axes that a collective goes over (`tensor`, `fsdp tensor`).
+
+  As ring algorithms send them: of n devices (n - 1) / n of the whole array for a gather or a reduce-scatter, twice that for an
+  all-reduce, all of it for a permutation. For `loops` see `executed`.
+  """
+  total: dict[str, float] = collections.defaultdict(float)
+  for name, line, times in collectives(computations(text), loops):
+    kind, result, started = _COLLECTIVE.search(line).group(2, 1, 3)  # type: ignore[union-attr]
+    # A reduce-scatter may stand there as a fused all-reduce of which each device keeps its part.
+    kind = 'reduce-scatter-whole' if name.startswith('all-reduce-scatter') else kind
+    members = _members(line, mesh.size)
+    total[_axes(members, mesh)] += times * _sent(kind, result, bool(started), len(members))
   return dict(total)
+
+
+def collectives(found: Computations, loops: Sequence[float]) -> list[tuple[str, str, float]]:
+  """(computation, line, how often) of every collective. Fusions that each do a step of one name its channel; it is told once."""
+  told: list[tuple[str, str, float]] = []
+  by_channel: dict[str, tuple[str, str, float]] = {}
+  for each in executed(found, loops, inside=True):
+    _, line, times = each
+    if not _COLLECTIVE.search(line):
+      continue
+    if (said := _CHANNEL.search(line)) is None:
+      told.append(each)
+    elif said[0] not in by_channel or by_channel[said[0]][2] < times:
+      by_channel[said[0]] = each
+  return [*told, *by_channel.values()]
 
 
 def _trips(condition: Sequence[str], body: Sequence[str]) -> int | None:
@@ -104,7 +128,7 @@ def _definition(lines: Sequence[str], name: str) -> str:
 
 
 def _sent(kind: str, result: str, started: bool, n: int) -> float:
-  arrays = [_BYTES[dtype] * math.prod(int(d) for d in dims.split(',') if d) for dtype, dims in _SHAPE.findall(result)]
+  arrays = [BYTES[dtype] * math.prod(int(d) for d in dims.split(',') if d) for dtype, dims in _SHAPE.findall(result)]
   size = max(arrays) if started and kind != 'all-reduce' else sum(arrays)  # a started one's result holds its operand, too
   share = (n - 1) / n
   shares = {

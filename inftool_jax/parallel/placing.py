@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,6 +29,11 @@ def platform() -> str:
   """What the program that is being traced will run on: `cpu`, `gpu`, `tpu`."""
   device = jax.sharding.get_abstract_mesh().abstract_device
   return device.platform if device is not None else jax.default_backend()
+
+
+def divided(name: str) -> bool:
+  """Whether an activation's logical axis is divided over devices of the mesh."""
+  return rules.parts(rules.ACTIVATIONS[name], {axis: 1 for axis in rules.AXES} | dict(jax.sharding.get_abstract_mesh().shape)) > 1
 
 
 def shardings(mesh: Mesh, axes: Any) -> Any:
@@ -72,6 +78,26 @@ def joined(shape: tuple[int, ...], place: NamedSharding | None, pieces: Sequence
 def constrain(x: jax.Array, *names: str) -> jax.Array:
   """`x`, laid out as the logical axes of an activation say, one name for each of its axes."""
   return _constrained(x, names, rules.ACTIVATIONS)
+
+
+def gathered(x: jax.Array, whole: Names, part: Names) -> jax.Array:
+  """`x`, laid out as `whole`, and its gradient as `part`.
+
+  The gradient of `constrain` is laid out like its result: sums over devices are then made whole on each of them where its part is all
+  that follows needs.
+  """
+  return x if jax.sharding.get_abstract_mesh().empty else _gathered(x, whole, part)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _gathered(x: jax.Array, whole: Names, part: Names) -> jax.Array:
+  return constrain(x, *whole)
+
+
+_gathered.defvjp(
+  lambda x, whole, part: (constrain(x, *whole), None),
+  lambda whole, part, _, gradient: (constrain(gradient, *part),),
+)
 
 
 def constrain_parameters(tree: Any, axes: Any) -> Any:

@@ -21,9 +21,22 @@ class Chip:
 
   memory: int  # bytes of HBM
   flops: float  # bf16 a second
+  bandwidth: float  # of HBM, bytes a second
+  links: float  # bytes a second that all links to other chips of a slice send together, half of what is published for both directions
 
 
-CHIPS = {'v5e': Chip(16 * GIB, 197e12), 'v5p': Chip(95 * GIB, 459e12), 'v6e': Chip(32 * GIB, 918e12)}
+CHIPS = {
+  'v5e': Chip(16 * GIB, 197e12, 819e9, 200e9),
+  'v5p': Chip(95 * GIB, 459e12, 2765e9, 600e9),
+  'v6e': Chip(32 * GIB, 918e12, 1638e9, 400e9),
+}
+
+
+def chip(name: str) -> Chip:
+  """The chips of a topology such as `v5p:4x4x4`. Raises ConfigError for one we have no figures of."""
+  if (found := CHIPS.get(name.split(':')[0])) is None:
+    raise ConfigError(f'--topology={name}: begins with none of {", ".join(CHIPS)}; write for example v5p:4x4x4')
+  return found
 
 
 def devices(name: str) -> tuple[Sequence[jax.Device], Chip]:
@@ -34,15 +47,13 @@ def devices(name: str) -> tuple[Sequence[jax.Device], Chip]:
   Raises:
     ConfigError: a chip we have no figures of, a shape that it does not come in, or the extra `tpu` is not installed.
   """
-  chip = CHIPS.get(name.split(':')[0])
-  if chip is None:
-    raise ConfigError(f'--topology={name}: begins with none of {", ".join(CHIPS)}; write for example v5p:4x4x4')
+  its = chip(name)
   if importlib.util.find_spec('libtpu') is None:
     raise ConfigError("the TPU compiler is not installed; pip install 'inftool_jax[tpu]'")
   jax.config.update('jax_platforms', 'cpu')
   os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')  # asks no metadata server what this host is
   os.environ.setdefault('ALLOW_MULTIPLE_LIBTPU_LOAD', '1')  # nothing runs on a TPU here: processes need not exclude each other
   try:
-    return topologies.get_topology_desc(platform='tpu', topology_name=name).devices, chip
+    return topologies.get_topology_desc(platform='tpu', topology_name=name).devices, its
   except jax.errors.JaxRuntimeError as e:
     raise ConfigError(f'--topology={name}: {str(e).splitlines()[0]}') from e

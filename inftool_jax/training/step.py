@@ -130,19 +130,22 @@ def update(
   state: State, batch: Batch, frozen: decoder.Params, config: DecoderConfig, transform, objective: Objective, limit: float = math.inf
 ) -> tuple[State, dict[str, jax.Array], jax.Array]:
   _, axes = lora.split(decoder.logical_axes(config))
+  # Cast once for all micro-batches, so that what these gather is in the compute dtype. The gradient of an embedding is a sum over tokens
+  # that the compute dtype would round at each; it is taken of the master.
+  computed = placing.constrain_parameters(decoder.served(state.params, config, masters=('embed',)), axes)
 
   def grad_fn(trained, micro):
     return jax.grad(lambda p: loss_sum(lora.join(frozen, p), micro, config, objective, batch.revisited), has_aux=True)(trained)
 
   def accumulate(m, carry):
     grads, measured, logp = carry
-    new_grads, (new, logp_RxT) = grad_fn(state.params, batch.micro(m))
-    grads = placing.constrain_parameters(jax.tree.map(jnp.add, grads, new_grads), axes)
+    new_grads, (new, logp_RxT) = grad_fn(computed, batch.micro(m))
+    grads = placing.constrain_parameters(jax.tree.map(lambda g, new: g + new.astype(g.dtype), grads, new_grads), axes)
     sums, peaks = jax.tree.map(jnp.add, measured.sums, new.sums), jax.tree.map(jnp.maximum, measured.peaks, new.peaks)
     return grads, Measured(sums, peaks), logp.at[m].set(logp_RxT)
 
-  grads, (measured, _) = jax.eval_shape(grad_fn, state.params, batch.micro(0))
-  zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), (grads, measured))
+  _, (measured, _) = jax.eval_shape(grad_fn, computed, batch.micro(0))
+  zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), (state.params, measured))
   grads, measured, logp = jax.lax.fori_loop(0, batch.used, accumulate, (*zeros, jnp.zeros(batch.tokens.shape, jnp.float32)))
   total = jnp.maximum(batch.tokens_total, 1.0)
   grads, means = jax.tree.map(lambda g: g / total, (grads, measured.sums))

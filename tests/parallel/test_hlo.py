@@ -56,6 +56,15 @@ def test_an_all_reduce_of_which_each_keeps_its_part_is_a_reduce_scatter() -> Non
   assert hlo.collective_bytes(text, MESH, ()) == {'fsdp': 192}
 
 
+def test_a_collective_whose_steps_are_in_several_fusions_counts_once() -> None:
+  steps = ''.join(
+    f'%{name} (i: f32[16]) -> f32[64] {{\n  %g.{n} = f32[64]{{0}} all-gather(%i), channel_id=7, replica_groups={FSDP}\n}}\n\n'
+    for n, name in enumerate(('start', 'step', 'done'))
+  )
+  calls = 'f32[64]{0} fusion(%p), calls=%start\n  %b = f32[64]{0} fusion(%p), calls=%step\n  %c = f32[64]{0} fusion(%p), calls=%done'
+  assert hlo.collective_bytes(_program(calls, steps), MESH, ()) == {'fsdp': 256 * 3 / 4}
+
+
 LOOPS = f"""
 %until_ten (a: (s32[], f32[64])) -> pred[] {{
   %i = s32[]{{:T(128)}} get-tuple-element(%a), index=0

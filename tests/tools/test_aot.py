@@ -15,6 +15,8 @@ import sys
 import jax
 import jax.numpy as jnp
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from jax.sharding import SingleDeviceSharding
 
 from configs import round as presets
@@ -24,7 +26,7 @@ from inftool_jax.models.config import DecoderConfig
 from inftool_jax.models.lora import LoraConfig
 from inftool_jax.parallel import ahead, counting, hlo, topology
 from inftool_jax.training import step
-from tools import aot
+from tools import aot, aot_cases, aot_figures
 
 ROOT = pathlib.Path(__file__).parents[2]
 needs_compiler = pytest.mark.skipif(importlib.util.find_spec('libtpu') is None, reason='needs the TPU compiler, extra tpu')
@@ -39,13 +41,13 @@ KERNELS = 2 * (2 + 3 + 4) * SHAPE.layers * 2 * SHAPE.heads * SHAPE.head_dim * T 
 
 
 @functools.cache
-def _sft() -> tuple[aot.Case, ahead.Compiled]:
+def _sft() -> tuple[aot_cases.Case, ahead.Compiled]:
   """An SFT update of `SHAPE` on four chips, fsdp 2 x tensor 2."""
   config = presets.get_config('qwen2_5_7b')
   config.mesh.tensor = 2
   config.sft.rows, config.sft.micro_batches, config.sft.row_length = ROWS, 3, T
   devices, chip = topology.devices(TOPOLOGY)
-  case = aot.learner('sft', settings.parse(config), SHAPE, devices)
+  case = aot_cases.learner('sft', settings.parse(config), SHAPE, devices)
   return case, ahead.compile_for(case.mesh, case.function, case.arguments, chip.memory, case.loops, splash.cells)
 
 
@@ -81,7 +83,7 @@ def test_the_figures_of_an_update_are_those_of_its_shapes() -> None:
   # Each micro-batch gathers a layer's bfloat16 weights twice and scatters their gradient once; embedding and head are float32.
   ends = 2 * SHAPE.vocab * SHAPE.dim
   layers = 3 * 3 * 2 * (SHAPE.parameters - ends) / 2  # of a chip: half of them by tensor
-  assert layers / 2 < compiled.collectives['fsdp'] < 1.2 * (layers + 3 * 3 * 4 * ends / 2) / 2  # (n - 1) / n of them
+  assert layers / 2 < compiled.collectives['fsdp'] < 1.2 * case.least['fsdp']  # (n - 1) / n of them
   assert set(compiled.collectives) == {'fsdp', 'tensor', 'fsdp tensor'}
 
 
@@ -91,7 +93,7 @@ def test_adapters_save_the_gradient_of_their_base_and_its_moments() -> None:
   config.mesh.tensor, config.sft.rows, config.sft.row_length, config.lora.rank = 2, ROWS, T, 16
   devices, _ = topology.devices(TOPOLOGY)
   shape = dataclasses.replace(SHAPE, lora=LoraConfig(16, 32.0), param_dtype='bfloat16')
-  case = aot.learner('sft', settings.parse(config), shape, devices)
+  case = aot_cases.learner('sft', settings.parse(config), shape, devices)
   adapters = SHAPE.layers * 16 * (2 * (512 + 512) + 2 * (512 + 256) + 3 * (512 + 1536))
   # The base is divided over all chips, an adapter over one of both axes, for its rank is not divided.
   assert ahead.argument_bytes(case.arguments) == pytest.approx(2 * SHAPE.parameters / 4 + 12 * adapters / 2, rel=0.02)
@@ -118,13 +120,49 @@ def test_what_the_compiler_finds_too_large_is_told_with_the_largest_arrays() -> 
 def test_the_sampler_is_compiled_as_it_is_for_one_chip_with_its_cache_full(name: str, tokens: int, heads: int) -> None:
   devices, _ = topology.devices(TOPOLOGY)
   s = settings.parse(presets.get_config())
-  case = aot.sampler(name, s, SHAPE, devices)  # sizes of the tiny preset
+  case = aot_cases.sampler(name, s, SHAPE, devices)  # sizes of the tiny preset
   assert {x.sharding for x in jax.tree.leaves(case.arguments)} == {SingleDeviceSharding(devices[0])}
   cached = s.sampling.context
   head = 2 * SHAPE.vocab * SHAPE.dim
   attention = 2 * 2 * SHAPE.layers * SHAPE.heads * SHAPE.head_dim * cached
   expected = tokens * (SHAPE.forward_flops(0) - head + heads * head + attention)
   assert counting.flops(case.function.trace(*case.arguments).jaxpr.jaxpr, case.loops, splash.cells) == pytest.approx(expected, rel=0.01)
+
+
+@given(first=st.integers(1, 40), each=st.integers(1, 30), bent=st.integers(0, 20), capacity=st.integers(0, 400))
+def test_the_search_ends_at_the_largest_micro_batch_that_fits(first: int, each: int, bent: int, capacity: int) -> None:
+  needed = lambda rows: first + each * rows + bent * (rows // 3)
+  tried: list[int] = []
+
+  def total(rows: int) -> int | None:
+    tried.append(rows)
+    return needed(rows) if needed(rows) <= capacity else None
+
+  found = aot.largest(total, capacity)
+  assert (found == 0 or needed(found) <= capacity) and needed(found + 1) > capacity
+  assert len(tried) == len(set(tried))  # nothing is compiled twice
+
+
+def _done(name: str, stays: dict[str, int], memory: ahead.Memory | None) -> tuple[aot_cases.Case, ahead.Compiled]:
+  return aot_cases.Case(name, '', None, None, (), (), stays), ahead.Compiled(1.0, 1.0, memory)
+
+
+def test_a_phase_is_what_stays_and_the_largest_program_that_runs_in_it() -> None:
+  done = {
+    'grpo': _done('grpo', {'masters': 4, 'optimizer': 8}, ahead.Memory(13, 20, 0, 1)),
+    'sft': _done('sft', {'masters': 4, 'optimizer': 8}, ahead.Memory(12, 30, 0, 1)),
+    'decode': _done('decode', {"sampler's weights": 7, 'cache': 50}, ahead.Memory(58, 2, 0, 1)),
+  }
+  phases = aot_figures.phases(done)
+  assert phases == {
+    'rollout': {'masters': 4, 'optimizer': 8, "sampler's weights": 7, 'cache': 50, 'largest program': 4},
+    'update': {'masters': 4, 'optimizer': 8, "sampler's weights": 7, 'largest program': 31},
+  }
+  table = aot_figures.budget({name: {k: v * topology.GIB for k, v in p.items()} for name, p in phases.items()}, topology.chip('v5e:2x2'))
+  assert table[0].split() == ['GiB', 'a', 'chip', 'rollout', 'update'] and table[-1].split() == ['total', 'of', '16.0', '73.0', '50.0']
+  assert next(line for line in table if 'cache' in line).split() == ['cache', '50.0']
+  assert aot_figures.phases({'grpo': done['grpo']}) == {}  # half of a round says nothing of what it shares
+  assert aot_figures.phases(done | {'decode': _done('decode', {}, None)}) == {}
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
