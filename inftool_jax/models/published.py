@@ -34,4 +34,10 @@ PUBLISHED = MappingProxyType({
     'tie_word_embeddings': False, 'vocab_size': 128256,
     'hidden_size': 4096, 'intermediate_size': 14336, 'num_attention_heads': 32, 'num_hidden_layers': 32, 'num_key_value_heads': 8,
   },
+  # No checkpoint, but what MaxText's figures for TPUs are of (its configs/tpu/v5p/32b.sh): global_parameter_scale=32.
+  'maxtext_32b': {
+    'model_type': 'llama', 'hidden_act': 'silu', 'max_position_embeddings': 2048, 'rms_norm_eps': 1e-6, 'rope_theta': 1e4,
+    'tie_word_embeddings': False, 'vocab_size': 32000,
+    'hidden_size': 8192, 'intermediate_size': 28672, 'num_attention_heads': 64, 'num_hidden_layers': 32, 'num_key_value_heads': 64,
+  },
 })  # fmt: skip

@@ -9,7 +9,7 @@ from inftool_jax.models.published import PUBLISHED
 
 PARAMETERS = {
   'qwen2_5_7b': 7_615_616_512, 'qwen2_5_32b': 32_763_876_352, 'qwen3_8b': 8_190_735_360, 'qwen3_32b': 32_762_123_264,
-  'llama3_8b': 8_030_261_248,
+  'llama3_8b': 8_030_261_248, 'maxtext_32b': 31_663_333_376,
 }  # fmt: skip
 
 
