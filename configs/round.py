@@ -9,8 +9,8 @@
 qwen2_5_0_5b is sized for one accelerator of 80 GB by calculation; no run of it has been measured. DIR is the folder of the checkpoint.
 qwen2_5_32b_lora is Qwen2.5-32B-Instruct on one accelerator of 141 GB, also by calculation: a base in int8 (34 GB with its embeddings),
 adapters (0.5 GB, and as much for each moment), and a cache of 74 GB.
-qwen2_5_7b, qwen3_8b, llama3_8b (8 chips), qwen2_5_32b and qwen3_32b (64 chips) are meshes for the learner; those of Qwen2.5 were compiled,
-none was run: the sampler works on one device, which would have to hold all their weights in float32.
+qwen2_5_7b, qwen3_8b, llama3_8b (8 chips), qwen2_5_32b and qwen3_32b (64 chips) are meshes for learner and sampler; those of Qwen2.5 were
+compiled, none was run. qwen2_5_32b@v5e-256 is the same for 256 chips of v5e; HARDWARE has the others.
 
 Every value can be changed on the command line, as in --config.rounds.steps=40 --config.specs.paths="('my/specs',)".
 """
@@ -20,11 +20,31 @@ import ml_collections
 # Preset -> (rows of an SFT micro-batch, devices of the tensor axis); what is left of the devices is the fsdp axis.
 MESHES = {'qwen2_5_7b': (8, 1), 'qwen2_5_32b': (16, 4), 'qwen3_8b': (8, 1), 'qwen3_32b': (16, 4), 'llama3_8b': (8, 1)}
 PRESETS = ('tiny', 'smoke', 'qwen2_5_0_5b', 'qwen2_5_32b_lora', *MESHES)
+# Hardware -> how a decoder of 32B lies on it, as in qwen2_5_32b@v5e-256. The TPUs' were compiled (launch/README.md), the hosts of 8 GPUs
+# are by calculation: on h100-8 there is room to train adapters (lora.rank), not all parameters.
+LARGE = ('qwen2_5_32b', 'qwen3_32b')
+HARDWARE = {
+  'v5p-64': dict(tensor=4, rows=16, remat='projections', replica=4, conversations=128, pages=8193),
+  'v5e-256': dict(tensor=4, rows=64, remat='full', replica=8, conversations=64, pages=1345),
+  'v6e-64': dict(tensor=4, rows=16, remat='full', replica=8, conversations=64, pages=2049),
+  'v6e-256': dict(tensor=4, rows=64, remat='full', replica=8, conversations=64, pages=4097),
+  'h100-8': dict(tensor=1, rows=8, remat='full', replica=4, conversations=64, pages=2049),
+  'h200-8': dict(tensor=1, rows=8, remat='full', replica=4, conversations=64, pages=2049),
+}
 
 
 def get_config(preset: str = 'tiny') -> ml_collections.ConfigDict:
-  if preset not in PRESETS:
-    raise ValueError(f'preset {preset!r} is unknown; choose from {", ".join(PRESETS)}')
+  name, at, hardware = preset.partition('@')
+  if name not in (LARGE if at else PRESETS) or (at and hardware not in HARDWARE):
+    places = f'; {" and ".join(LARGE)} also with @ and one of {", ".join(HARDWARE)} behind'
+    raise ValueError(f'preset {preset!r} is unknown; choose from {", ".join(PRESETS)}{places}')
+  config = _preset(name)
+  if hardware:
+    _on_hardware(config, **HARDWARE[hardware])
+  return config
+
+
+def _preset(preset: str) -> ml_collections.ConfigDict:
   config = _tiny()
   config.preset = preset
   if preset == 'smoke':
@@ -249,6 +269,19 @@ def _on_mesh(c: ml_collections.ConfigDict, rows: int, tensor: int) -> None:
   c.sampling.tensor = tensor
   c.sft.rows = rows
   c.sft.micro_batches = max(1, 16 // rows)
+
+
+def _on_hardware(
+  c: ml_collections.ConfigDict, tensor: int, rows: int, remat: str, replica: int, conversations: int, pages: int
+) -> None:
+  """Rows of a micro-batch and axes for a number of chips; what an update computes again and how large the cache is, for their memory."""
+  c.mesh.tensor = tensor
+  c.sft.rows = rows
+  c.sft.micro_batches = max(1, 64 // rows)
+  c.model.remat = remat
+  c.sampling.tensor = replica
+  c.sampling.slots = conversations
+  c.sampling.pages = pages
 
 
 def _adapters(c: ml_collections.ConfigDict) -> None:

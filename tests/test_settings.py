@@ -74,6 +74,21 @@ def test_a_preset_with_a_published_shape_needs_no_checkpoint(preset: str) -> Non
   assert (parsed.model.path, parsed.model.shape) == ('', preset)
 
 
+@pytest.mark.parametrize('hardware', ROUND.HARDWARE)
+def test_a_preset_on_named_hardware_differs_in_how_it_lies_there(hardware: str) -> None:
+  plain, there = (settings.parse(ROUND.get_config(name)) for name in ('qwen2_5_32b', f'qwen2_5_32b@{hardware}'))
+  lies = dict(mesh=there.mesh, sampling=there.sampling, sft=there.sft, model=dataclasses.replace(plain.model, remat=there.model.remat))
+  assert there == dataclasses.replace(plain, **lies) and there.model.remat in ('projections', 'full')
+  chips = int(hardware.split('-')[1])
+  assert there.sft.rows % (chips // there.mesh.tensor) == 0 and chips % there.sampling.tensor == 0
+
+
+@pytest.mark.parametrize('preset', ['tiny@v5p-64', 'qwen2_5_32b@v2-8', 'qwen2_5_32b@'])
+def test_hardware_is_for_presets_with_a_mesh_and_has_a_name(preset: str) -> None:
+  with pytest.raises(ValueError, match=rf"preset '{preset}' is unknown; .* with @ and one of v5p-64, v5e-256"):
+    ROUND.get_config(preset)
+
+
 def test_presets_differ_and_an_unknown_one_is_refused() -> None:
   assert settings.parse(ROUND.get_config('smoke')) != dataclasses.replace(settings.parse(ROUND.get_config()), preset='smoke')
   with pytest.raises(ValueError, match="preset 'huge' is unknown; choose from tiny, smoke, qwen"):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import AxisType, Mesh
 
 from inftool_jax.errors import ConfigError
@@ -64,10 +66,31 @@ def build(shape: MeshShape, devices: Sequence[jax.Device], dimensions: Iterable[
   sizes, problems = _resolved(wanted, len(devices))
   if math.prod(sizes.values()) == 1 and not problems:
     return None
-  problems += _uneven(sizes, dimensions, len(devices))
+  slices = _slices(devices)
+  problems += [*_between(sizes, len(slices)), *_uneven(sizes, dimensions, len(devices))]
   if problems:
     raise ConfigError('the mesh does not fit:\n' + '\n'.join(f'  --config.{section}.{p}' for p in problems))
-  return jax.make_mesh(tuple(sizes.values()), rules.AXES, (AxisType.Auto,) * len(rules.AXES), devices=devices)
+  auto = (AxisType.Auto,) * len(rules.AXES)
+  inner = sizes | {rules.DATA: sizes[rules.DATA] // len(slices)}
+  each = [jax.make_mesh(tuple(inner.values()), rules.AXES, auto, devices=its) for its in slices]
+  return each[0] if len(each) == 1 else Mesh(np.concatenate([mesh.devices for mesh in each]), rules.AXES, axis_types=auto)
+
+
+def _slices(devices: Sequence[jax.Device]) -> list[Sequence[jax.Device]]:
+  """The devices by slice: those of one are joined by their own links, slices by the data center's network."""
+  number = lambda device: getattr(device, 'slice_index', None) or 0
+  return [list(its) for _, its in itertools.groupby(sorted(devices, key=number), key=number)]
+
+
+def _between(sizes: Mapping[str, int], slices: int) -> Iterator[str]:
+  """The data axis, over which devices speak least, is what goes from slice to slice."""
+  if sizes[rules.DATA] % slices:
+    yield f'data={sizes[rules.DATA]}: it goes from slice to slice, of which the devices are in {slices}; choose a multiple of {slices}'
+
+
+def crosses(mesh: Mesh) -> bool:
+  """Whether the data axis goes from slice to slice."""
+  return len(_slices(list(mesh.devices.flat))) > 1
 
 
 def rows(mesh: Mesh | None) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import os
+import re
 from collections.abc import Sequence
 
 import jax
@@ -32,15 +33,21 @@ CHIPS = {
 }
 
 
+def _parts(name: str) -> tuple[int, str, str]:
+  """(slices, chip, shape of a slice)."""
+  slices, its, shape = re.fullmatch(r'(?:(\d+)x(?=v))?([^:]*):?(.*)', name).groups()  # type: ignore[union-attr]
+  if its not in CHIPS or slices == '0':
+    raise ConfigError(f'--topology={name}: begins with none of {", ".join(CHIPS)}; write for example v5p:4x4x4, or two such: 2xv5p:4x4x4')
+  return int(slices or 1), its, shape
+
+
 def chip(name: str) -> Chip:
-  """The chips of a topology such as `v5p:4x4x4`. Raises ConfigError for one we have no figures of."""
-  if (found := CHIPS.get(name.split(':')[0])) is None:
-    raise ConfigError(f'--topology={name}: begins with none of {", ".join(CHIPS)}; write for example v5p:4x4x4')
-  return found
+  """The chips of a topology such as `v5p:4x4x4` or `2xv5p:4x4x4`, two slices. Raises ConfigError for one we have no figures of."""
+  return CHIPS[_parts(name)[1]]
 
 
 def devices(name: str) -> tuple[Sequence[jax.Device], Chip]:
-  """The devices of a topology such as `v5p:4x4x4`, one for each chip.
+  """The devices of a topology such as `v5p:4x4x4`, one for each chip of all of its slices.
 
   Call it before anything else asks JAX for devices: it has this process compute on CPU.
 
@@ -53,7 +60,9 @@ def devices(name: str) -> tuple[Sequence[jax.Device], Chip]:
   jax.config.update('jax_platforms', 'cpu')
   os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')  # asks no metadata server what this host is
   os.environ.setdefault('ALLOW_MULTIPLE_LIBTPU_LOAD', '1')  # nothing runs on a TPU here: processes need not exclude each other
+  slices, kind, shape = _parts(name)
+  several = {'num_slices': slices} if slices > 1 else {}
   try:
-    return topologies.get_topology_desc(platform='tpu', topology_name=name).devices, its
+    return topologies.get_topology_desc(platform='tpu', topology_name=f'{kind}:{shape}', **several).devices, its
   except jax.errors.JaxRuntimeError as e:
     raise ConfigError(f'--topology={name}: {str(e).splitlines()[0]}') from e
