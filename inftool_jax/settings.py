@@ -26,6 +26,7 @@ from inftool_jax.types import KINDS
 
 STAGES = ('synthesise', 'sft', 'rounds', 'evaluate')
 ARMS = ('loop', 'fresh', 'static', 'sft_more', 'rft')
+ON_HUB = re.compile(r'[\w.-]+/[\w.-]+')  # what may be a model of the Hugging Face hub where no folder has that name
 COMPUTE = ('float32', 'bfloat16')
 REWARDS = ('gated', 'binary', 'additive')
 CREDIT = ('trajectory', 'turn')
@@ -275,8 +276,8 @@ def _check(s: Settings) -> Iterator[str]:
   if 'rounds' in s.stages and 'sft' not in s.stages and not s.sft.checkpoint and 'synthesise' in s.stages:
     yield "stages: 'synthesise' and 'rounds' without 'sft' would leave the synthesised data unused"
   for name, path in (('model.path', s.model.path), ('model.tokenizer', s.model.tokenizer)):
-    if path not in ('', TINY) and not os.path.isdir(path):
-      yield f'{name}: {path} is not a folder'
+    if path not in ('', TINY) and not os.path.isdir(path) and not ON_HUB.fullmatch(path):
+      yield f'{name}: {path} is neither a folder nor a name of the Hugging Face hub such as Qwen/Qwen2.5-7B-Instruct'
   for path in s.specs.paths:
     if not os.path.exists(path) and not path.startswith('python:'):
       yield f'specs.paths: {path} does not exist'

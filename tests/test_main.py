@@ -13,7 +13,7 @@ from tests.loop.conftest import finish
     (('--config.specs.pahts=("x",)',), 'pahts'),
     (('--config.rounds.steps=many',), 'rounds.steps'),
     (('--config.specs.paths=("no/such/folder",)',), 'no/such/folder does not exist'),
-    (('--config.model.path=no/such/model',), 'model.path: no/such/model is not a folder'),
+    (('--config.model.path=no/such/model',), 'model.path: no/such/model is neither a folder nor a name of the Hugging Face hub'),
     (('--config.rounds.group=1',), 'rounds.group'),
     (('--config.stages=("sft", "sing")',), "'sing' is unknown"),
     (('surplus',), 'surplus'),

@@ -181,7 +181,7 @@ def test_lists_are_as_good_as_tuples() -> None:
     ({'model__compute': 'float16'}, "model.compute: 'float16' is unknown; choose from float32, bfloat16"),
     ({'model__remat': 'some'}, "model.remat: 'some' is unknown; choose from none, projections, full"),
     ({'model__shape': 'gpt'}, "model.shape: 'gpt' is unknown; choose from qwen2_5_7b, qwen2_5_32b, qwen3_8b"),
-    ({'model__path': 'no/such/model'}, 'model.path: no/such/model is not a folder'),
+    ({'model__path': 'no/such/model'}, 'model.path: no/such/model is neither a folder nor a name of the Hugging Face hub'),
     ({'mesh__tensor': 0}, 'mesh.tensor: must be at least 1, or -1 for what the others leave, is 0'),
     ({'mesh__data': -1, 'mesh__fsdp': -1}, 'mesh: only one of data, fsdp, tensor, sequence can be -1'),
     ({'mesh__model': 2}, 'mesh.model: unknown key; known here: data, fsdp, tensor, sequence'),

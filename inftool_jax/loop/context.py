@@ -15,7 +15,7 @@ from inftool_jax.chat.grammar import Grammars
 from inftool_jax.chat.tokenizer import ChatTokenizer
 from inftool_jax.data import manifest, places
 from inftool_jax.errors import ConfigError
-from inftool_jax.loop import claiming
+from inftool_jax.loop import claiming, hub
 from inftool_jax.models import config as decoder_config
 from inftool_jax.models import decoder, huggingface, published
 from inftool_jax.models.config import DecoderConfig
@@ -121,7 +121,7 @@ def model_folder(settings: Settings) -> pathlib.Path:
   name = settings.model.path or settings.model.tokenizer
   if not name:
     raise ConfigError('--config.model.path: name the Hugging Face folder of the checkpoint; model.shape alone has no weights')
-  return SHIPPED if name == TINY else pathlib.Path(name)
+  return SHIPPED if name == TINY else hub.folder(name)
 
 
 def decoder_shape(settings: Settings) -> DecoderConfig:
