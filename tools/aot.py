@@ -65,7 +65,7 @@ def measure(settings: Settings, name: str, wanted: list[str], results: str) -> b
   phases = aot_figures.phases(done)
   if phases:
     print('\n'.join([f'{settings.preset} on {name}, what lives together:', *aot_figures.budget(phases, chip)]), flush=True)
-  return all(compiled.memory for _, compiled in done.values()) and all(sum(p.values()) <= chip.memory for p in phases.values())
+  return not any(compiled.problem for _, compiled in done.values()) and all(sum(p.values()) <= chip.memory for p in phases.values())
 
 
 def _compiled(case: Case, settings: Settings, topology_name: str, results: str) -> ahead.Compiled:
@@ -93,7 +93,7 @@ def search(settings: Settings, name: str, wanted: list[str], results: str) -> bo
     def total(rows: int, program: str = program, parts: int = parts) -> int | None:
       case = aot_cases.learner(program, aot_cases.with_rows(settings, program, rows, parts), shape, devices)
       compiled = _compiled(case, settings, name, results)
-      return compiled.memory.total if compiled.memory else None
+      return None if compiled.problem or compiled.memory is None else compiled.memory.total
 
     rows = largest(total, chip.memory)
     said = f'{rows * parts} rows, {rows} on each of {parts} parts' if rows else f'none: one row on each of {parts} parts is too much'

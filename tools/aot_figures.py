@@ -26,11 +26,11 @@ Done = Mapping[str, tuple[Case, ahead.Compiled]]
 def of(case: Case, compiled: ahead.Compiled, chip: Chip) -> dict[str, Any]:
   """What is recorded of a program; times, FLOPs and bytes are of one run of it."""
   chips = case.mesh.size if case.mesh else 1
-  out: dict[str, Any] = {'fits': compiled.memory is not None, 'chips': chips, 'argument_bytes': ahead.argument_bytes(case.arguments)}
+  out: dict[str, Any] = {'fits': not compiled.problem, 'chips': chips, 'argument_bytes': ahead.argument_bytes(case.arguments)}
   out |= {'flops': compiled.flops, 'compute_seconds': compiled.flops / (chips * chip.flops)}
-  if compiled.memory is None:
+  if compiled.problem:
     out |= {'problem': compiled.problem, 'largest': list(compiled.largest)}
-  else:
+  if compiled.memory is not None:
     out |= dataclasses.asdict(compiled.memory) | {'total': compiled.memory.total, 'collective_bytes': dict(compiled.collectives)}
     out |= {'memory_bytes': compiled.traffic, 'memory_seconds': compiled.traffic / chip.bandwidth}
     # What goes from slice to slice goes another way, whose speed per chip is not published for all chips.
@@ -49,11 +49,10 @@ def of(case: Case, compiled: ahead.Compiled, chip: Chip) -> dict[str, Any]:
 def told(title: str, case: Case, compiled: ahead.Compiled, facts: Mapping[str, Any], chip: Chip) -> list[str]:
   """The figures for a reader."""
   lines = [f'{title}: {case.what}']
-  if compiled.memory is None:
+  if compiled.problem:
     lines += [f'  DOES NOT FIT in {_gib(chip.memory)} GiB (arguments {_gib(facts["argument_bytes"])} GiB a chip): {compiled.problem}']
     lines += ['  largest arrays, of all chips together:', *(f'    {line}' for line in compiled.largest)]
-  else:
-    m = compiled.memory
+  if (m := compiled.memory) is not None:
     parts = f'arguments {_gib(m.arguments)}, temporaries {_gib(m.temporaries)}, outputs {_gib(m.outputs)}, code {_gib(m.code)}'
     lines += [f'  GiB a chip: {parts}; total {_gib(m.total)} of {_gib(chip.memory)}']
   again = f'; {facts["recompute"]:.2f} times the model\'s {case.model_flops:.3g}' if case.model_flops else ''
@@ -76,10 +75,10 @@ def _sent(compiled: ahead.Compiled, least: Mapping[str, float]) -> str:
 def phases(done: Done) -> dict[str, dict[str, int]]:
   """What lives together on a chip in each phase of a round: phase -> part -> bytes; {} if not all of a round's programs are there.
 
-  Programs that do not fit have none.
+  Where one of them does not fit, there is nothing to tell.
   """
   learners, samplers = ([name for name in group if name in done] for group in (LEARNER, SAMPLER))
-  if not learners or not samplers or any(compiled.memory is None for _, compiled in done.values()):
+  if not learners or not samplers or any(compiled.problem for _, compiled in done.values()):
     return {}
   stays = {part: size for case, _ in done.values() for part, size in case.stays.items()}
   out = {}

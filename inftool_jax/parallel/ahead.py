@@ -38,8 +38,8 @@ class Compiled:
 
   flops: float  # of all chips, in matrix products and kernels
   seconds: float  # of lowering and compiling
-  memory: Memory | None  # None: it does not fit
-  problem: str = ''  # why not, in the compiler's words
+  memory: Memory | None  # None: it does not fit, and the compiler did not say by how much
+  problem: str = ''  # why it does not fit; empty: it does
   largest: Sequence[str] = ()  # its largest arrays, of all chips together, if it does not fit
   collectives: Mapping[str, float] = dataclasses.field(default_factory=dict)  # mesh axes -> bytes that a chip sends
   traffic: float = 0.0  # bytes that a chip moves to and from its main memory
@@ -74,7 +74,10 @@ def compile_for(
   outputs = m.output_size_in_bytes - m.alias_size_in_bytes
   memory = Memory(m.argument_size_in_bytes, m.temp_size_in_bytes, outputs, m.generated_code_size_in_bytes)
   sent = hlo.collective_bytes(text, mesh, loops) if mesh else {}
-  return Compiled(flops, seconds, memory, collectives=sent, traffic=traffic.memory_bytes(text, loops), text=text)
+  # The compiler only ends where it cannot place an array; what it places beyond the memory has to be found here.
+  problem = f'it takes {memory.total / GIB:,.1f} GiB' if memory.total > capacity else ''
+  biggest = largest(traced.jaxpr.jaxpr, LARGEST) if problem else ()
+  return Compiled(flops, seconds, memory, problem, biggest, sent, traffic.memory_bytes(text, loops), text)
 
 
 def argument_bytes(arguments: Any) -> int:
