@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh
 
 from inftool_jax.errors import ConfigError
@@ -70,10 +71,10 @@ def build(shape: MeshShape, devices: Sequence[jax.Device], dimensions: Iterable[
   problems += [*_between(sizes, len(slices)), *_uneven(sizes, dimensions, len(devices))]
   if problems:
     raise ConfigError('the mesh does not fit:\n' + '\n'.join(f'  --config.{section}.{p}' for p in problems))
-  auto = (AxisType.Auto,) * len(rules.AXES)
-  inner = sizes | {rules.DATA: sizes[rules.DATA] // len(slices)}
-  each = [jax.make_mesh(tuple(inner.values()), rules.AXES, auto, devices=its) for its in slices]
-  return each[0] if len(each) == 1 else Mesh(np.concatenate([mesh.devices for mesh in each]), rules.AXES, axis_types=auto)
+  inner = tuple((sizes | {rules.DATA: sizes[rules.DATA] // len(slices)}).values())
+  # A mesh axis may have to be a part of one of the chips' own, as tensor 4 in a square of 8 x 8.
+  each = [mesh_utils.create_device_mesh(inner, its, allow_split_physical_axes=True) for its in slices]
+  return Mesh(np.concatenate(each), rules.AXES, axis_types=(AxisType.Auto,) * len(rules.AXES))
 
 
 def _slices(devices: Sequence[jax.Device]) -> list[Sequence[jax.Device]]:

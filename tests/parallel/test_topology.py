@@ -42,3 +42,14 @@ def test_the_data_axis_goes_from_slice_to_slice_and_no_other_does() -> None:
   assert [{d.slice_index for d in part.flat} for part in mesh.devices] == [{0}, {0}, {1}, {1}]
   with pytest.raises(ConfigError, match=r'--config.mesh.data=1: it goes from slice to slice, of which the devices are in 2; choose'):
     meshes.build(MeshShape(fsdp=-1), devices, ())
+
+
+@pytest.mark.skipif(not HAVE, reason='needs the TPU compiler, extra tpu')
+@pytest.mark.parametrize(('name', 'shape'), [('v6e:8x8', (16, 4)), ('v5e:16x16', (64, 4)), ('v5p:4x4x4', (16, 4)), ('v6e:16x16', (64, 4))])
+def test_every_kind_of_chips_takes_fsdp_and_tensor_axes_that_are_no_axes_of_its_own(name: str, shape: tuple[int, int]) -> None:
+  devices, _ = topology.devices(name)
+  mesh = meshes.build(MeshShape(fsdp=-1, tensor=shape[1]), devices, ())
+  assert mesh is not None and (mesh.shape['fsdp'], mesh.shape['tensor']) == shape
+  for row in mesh.devices[0, :, :, 0]:  # neighbors along the tensor axis are neighbors among the chips: within a square of 2 x 2, or in line
+    far = max(sum(abs(a - b) for a, b in zip(x.coords, y.coords)) for x in row for y in row)
+    assert far <= 3
