@@ -318,7 +318,8 @@ def _matmuls_backward(units: int, residuals, gradients):
   x_BxTxI, weights = residuals
   # Joined within units, of which a device has whole ones: what lies on one device stays there.
   join = lambda arrays: jnp.concatenate([a.reshape(*a.shape[:-1], units, -1) for a in arrays], axis=-1)
-  d_x = jnp.einsum('btuo,iuo->bti', join(gradients), join(weights))
+  whole = [constrain(w, 'dim', 'heads') for w in weights]  # as the forward pass has gathered them, or they are gathered twice
+  d_x = jnp.einsum('btuo,iuo->bti', join(gradients), join(whole))
   return d_x, [jnp.einsum('bti,bto->io', x_BxTxI, g) for g in gradients]
 
 
