@@ -60,7 +60,7 @@ class _Runner:
   def sampler(self) -> Replicas:
     if self._sampler is None:
       self._sampler = Replicas(self._params, self._context.decoder, self._context.sampler, self._context.settings.sampling.tensor)
-      self._sampler.warm_up()
+      self._sampler.warm_up(lambda text: say(f'  {text}'))
       if not selftest.reproducible(self._sampler.all[0]):
         say('note: on this backend what is sampled depends on what else is, in the last bits: two runs of one seed may differ')
     return self._sampler

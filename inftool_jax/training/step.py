@@ -102,8 +102,8 @@ def make(
   The state is donated, `frozen` is not: what of the parameters is not trained (`lora.split`), the base of adapters or {}. The gradient
   is that of the objective's mean over all trained tokens of the batch, whatever the micro-batches (invariant 5). Metrics are token
   means and peaks, plus `grad_norm` and `update_norm`. A step whose gradient is not finite, or has a norm above `limit`, changes nothing
-  and reports `skipped` = 1. On a mesh the rows of a micro-batch are divided over the devices of `batch` (`parallel.rules`), of which R
-  must be a multiple.
+  and reports `skipped` = 1; one of a batch that holds nothing changes nothing either. On a mesh the rows of a micro-batch are divided
+  over the devices of `batch` (`parallel.rules`), of which R must be a multiple.
 
   `logp` [M, R, T], float32, are the log-probabilities of the trained tokens before the update: `old` of the batch's next update
   (`again`). They are of this very program, so that the ratio differs from 1 by what the parameters have moved and by nothing else.
@@ -150,13 +150,14 @@ def update(
   total = jnp.maximum(batch.tokens_total, 1.0)
   grads, means = jax.tree.map(lambda g: g / total, (grads, measured.sums))
 
-  norm = optax.global_norm(grads)
+  norm = optax.tree.norm(grads)
   good = jnp.isfinite(norm) & (norm <= limit)
   updates, opt_state = transform.update(grads, state.opt_state, state.params)
   new = State(optax.apply_updates(state.params, updates), opt_state, state.step + 1)
-  new = jax.tree.map(lambda a, b: jnp.where(good, a, b), new, state)
+  moves = good & (batch.used > 0)  # without anything to learn from, momentum and decay would move it all the same
+  new = jax.tree.map(lambda a, b: jnp.where(moves, a, b), new, state)
   metrics = objectives.metrics(means, measured.peaks)
-  metrics |= {'grad_norm': norm, 'update_norm': optax.global_norm(updates), 'skipped': 1.0 - good}
+  metrics |= {'grad_norm': norm, 'update_norm': jnp.where(moves, optax.tree.norm(updates), 0.0), 'skipped': 1.0 - good}
   return new, metrics, logp
 
 

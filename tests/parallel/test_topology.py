@@ -50,6 +50,6 @@ def test_every_kind_of_chips_takes_fsdp_and_tensor_axes_that_are_no_axes_of_its_
   devices, _ = topology.devices(name)
   mesh = meshes.build(MeshShape(fsdp=-1, tensor=shape[1]), devices, ())
   assert mesh is not None and (mesh.shape['fsdp'], mesh.shape['tensor']) == shape
-  for row in mesh.devices[0, :, :, 0]:  # neighbors along the tensor axis are neighbors among the chips: within a square of 2 x 2, or in line
+  for row in mesh.devices[0, :, :, 0]:  # along the tensor axis chips are neighbors: in a square of 2 x 2, or in line
     far = max(sum(abs(a - b) for a, b in zip(x.coords, y.coords)) for x in row for y in row)
     assert far <= 3

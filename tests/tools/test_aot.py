@@ -152,6 +152,15 @@ def test_the_search_ends_at_the_largest_micro_batch_that_fits(first: int, each: 
   assert len(tried) == len(set(tried))  # nothing is compiled twice
 
 
+def test_a_larger_micro_batch_takes_fewer_of_them() -> None:
+  s = settings.parse(presets.get_config('qwen2_5_32b'))
+  assert (s.sft.rows, s.sft.micro_batches) == (16, 1)
+  assert aot_cases.with_rows(s, 'grpo', 3, 16) == dataclasses.replace(s, rounds=dataclasses.replace(s.rounds, rows=3))
+  fewer = dataclasses.replace(s, sft=dataclasses.replace(s.sft, micro_batches=7))
+  found = aot_cases.with_rows(fewer, 'sft', 3, 16).sft
+  assert (found.rows, found.micro_batches) == (48, 3)  # 112 rows, and 32 to spare
+
+
 def _done(name: str, stays: dict[str, int], memory: ahead.Memory | None) -> tuple[aot_cases.Case, ahead.Compiled]:
   return aot_cases.Case(name, '', None, None, (), (), stays), ahead.Compiled(1.0, 1.0, memory, '' if memory else 'too much')
 
