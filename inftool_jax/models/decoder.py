@@ -231,9 +231,16 @@ def apply_block(block: Params, config: DecoderConfig, x_BxTxD, angles_BxTxE, att
   def normed(name: str):
     return placing.gathered(rms_norm(x_BxTxD, block[name], c.norm_eps), ('batch', 'length', 'dim'), ('batch', 'residual', 'dim'))
 
+  def matrix(name: str):
+    w = block[name]
+    axes = BLOCK_AXES[name]
+    if jnp.issubdtype(w.dtype, jnp.floating):
+      return placing.gathered_parameter(w.astype(dtype), axes)
+    return placing.gathered_parameter(w, axes).astype(dtype)  # 8 bits are sent, not 16
+
   def products(h, *names: str):
     """`h` times each of the matrices, their scales and adapters included."""
-    return (finished(h, y, name) for name, y in zip(names, matmuls(h, [block[name].astype(dtype) for name in names], c.kv_heads)))
+    return (finished(h, y, name) for name, y in zip(names, matmuls(h, [matrix(name) for name in names], c.kv_heads)))
 
   def finished(h, y, name: str):
     if name + lora.SCALE in block:
@@ -318,8 +325,7 @@ def _matmuls_backward(units: int, residuals, gradients):
   x_BxTxI, weights = residuals
   # Joined within units, of which a device has whole ones: what lies on one device stays there.
   join = lambda arrays: jnp.concatenate([a.reshape(*a.shape[:-1], units, -1) for a in arrays], axis=-1)
-  whole = [constrain(w, 'dim', 'heads') for w in weights]  # as the forward pass has gathered them, or they are gathered twice
-  d_x = jnp.einsum('btuo,iuo->bti', join(gradients), join(whole))
+  d_x = jnp.einsum('btuo,iuo->bti', join(gradients), join(weights))
   return d_x, [jnp.einsum('bti,bto->io', x_BxTxI, g) for g in gradients]
 
 

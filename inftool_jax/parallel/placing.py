@@ -81,22 +81,34 @@ def constrain(x: jax.Array, *names: str) -> jax.Array:
 
 
 def gathered(x: jax.Array, whole: Names, part: Names) -> jax.Array:
-  """`x`, laid out as `whole`, and its gradient as `part`.
+  """`x`, an activation, laid out as `whole`, and its gradient as `part`.
 
   The gradient of `constrain` is laid out like its result: sums over devices are then made whole on each of them where its part is all
   that follows needs.
   """
-  return x if jax.sharding.get_abstract_mesh().empty else _gathered(x, whole, part)
+  return _gathered(x, rules.spec(whole, rules.ACTIVATIONS), rules.spec(part, rules.ACTIVATIONS))
+
+
+def gathered_parameter(x: jax.Array, names: Names) -> jax.Array:
+  """A parameter as products take it, whole but for what the devices of a row share out, and its gradient laid out like the parameter.
+
+  Left to itself the compiler may multiply with one part after the other as they come around, which reads and writes the result as often.
+  """
+  return _gathered(x, rules.spec(names, rules.USED_PARAMETERS), rules.spec(names, rules.PARAMETERS))
+
+
+def _gathered(x: jax.Array, whole: PartitionSpec, part: PartitionSpec) -> jax.Array:
+  return x if jax.sharding.get_abstract_mesh().empty else _laid_out(x, whole, part)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
-def _gathered(x: jax.Array, whole: Names, part: Names) -> jax.Array:
-  return constrain(x, *whole)
+def _laid_out(x: jax.Array, whole: PartitionSpec, part: PartitionSpec) -> jax.Array:
+  return jax.lax.with_sharding_constraint(x, whole)
 
 
-_gathered.defvjp(
-  lambda x, whole, part: (constrain(x, *whole), None),
-  lambda whole, part, _, gradient: (constrain(gradient, *part),),
+_laid_out.defvjp(
+  lambda x, whole, part: (jax.lax.with_sharding_constraint(x, whole), None),
+  lambda whole, part, _, gradient: (jax.lax.with_sharding_constraint(gradient, part),),
 )
 
 

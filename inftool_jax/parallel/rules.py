@@ -30,6 +30,8 @@ PARAMETERS: Rules = MappingProxyType({
   'norm': (),  # scales of norms: too small to be worth a gather
 })  # fmt: skip
 
+USED_PARAMETERS: Rules = MappingProxyType({name: tuple(axis for axis in axes if axis != FSDP) for name, axes in PARAMETERS.items()})
+
 ACTIVATIONS: Rules = MappingProxyType({
   'batch': (DATA, FSDP),  # rows
   'length': (SEQUENCE,),  # inside a layer, between products with parameters

@@ -44,8 +44,7 @@ class _Instruction:
   @functools.cached_property
   def size(self) -> int:
     """Bytes of the result that lie in main memory."""
-    arrays = (a for a in _ARRAY.findall(self.result) if a[0] in hlo.BYTES and not _OTHER_MEMORY.search(a[2]))
-    return sum(hlo.BYTES[dtype] * math.prod(int(d) for d in dims.split(',') if d) for dtype, dims, _ in arrays)
+    return sum(_bytes(array) for array in _ARRAY.findall(self.result) if not _OTHER_MEMORY.search(array[2]))
 
 
 Program = Mapping[str, Mapping[str, _Instruction]]  # computation -> name -> instruction
@@ -77,6 +76,9 @@ def _parsed(line: str) -> _Instruction | None:
 
 def _moved(program: Program, where: str, instruction: _Instruction) -> int:
   here = program[where]
+  if instruction.kind.removesuffix('-start') in _SLICES and instruction.kind.endswith('-start'):
+    source, part = _ARRAY.findall(instruction.result)[:2]
+    return sum(_bytes(part) for array in (source, part) if not _OTHER_MEMORY.search(array[2]))
   if instruction.kind.endswith('-start'):
     return instruction.size  # the result holds operand and destination
   read = [_read(program, here, instruction, i) for i in range(len(instruction.operands))]
@@ -129,5 +131,9 @@ def _source(inner: Mapping[str, _Instruction], instruction: _Instruction) -> _In
 
 def _whole(instruction: _Instruction) -> int:
   """Bytes of the result, wherever it lies."""
-  arrays = _ARRAY.findall(instruction.result)
-  return sum(hlo.BYTES.get(dtype, 0) * math.prod(int(d) for d in dims.split(',') if d) for dtype, dims, _ in arrays)
+  return sum(map(_bytes, _ARRAY.findall(instruction.result)))
+
+
+def _bytes(array: tuple[str, str, str]) -> int:
+  dtype, dims, _ = array
+  return hlo.BYTES.get(dtype, 0) * math.prod(int(d) for d in dims.split(',') if d)

@@ -64,6 +64,7 @@ ENTRY %main (a: f32[64,128], i: s32[], r: f32[1,128]) -> f32[64,128] {{
     ('%x = f32[64,128]{1,0:T(8,128)} copy(%a)', 2 * TABLE),
     ('%x = f32[64,128]{1,0:T(8,128)S(1)} copy(%a)', TABLE),  # into on-chip memory
     ('%x = (f32[64,128]{1,0:S(1)}, f32[64,128]{1,0}, u32[]{:S(2)}) copy-start(%a)', TABLE),
+    ('%x = ((f32[64,128]{1,0}), f32[1,128]{1,0:S(1)}, u32[]{:S(2)}) slice-start(%a), slice={[0:1], [0:128]}', ROW),
     ('%x = f32[1,128]{1,0} dynamic-slice(%a, %i, %i), dynamic_slice_sizes={1,128}', 2 * ROW + 8),
     ('%x = f32[64,128]{1,0} dynamic-update-slice(%a, %r, %i, %i)', 2 * ROW + 8),
     ('%x = f32[1,128]{1,0} fusion(%a, %i), kind=kLoop, calls=%sliced', 2 * ROW + 4),
