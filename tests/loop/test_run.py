@@ -31,8 +31,8 @@ STAGES = (
 POLICIES = ('sft', 'round_1', 'round_2')
 
 
-def params_hashes(workdir: pathlib.Path) -> dict[str, str]:
-  return {s: json.loads((workdir / s / 'policy.json').read_text())['params_hash'] for s in POLICIES}
+def params_hashes(workdir: pathlib.Path, stages: tuple[str, ...] = POLICIES) -> dict[str, str]:
+  return {s: json.loads((workdir / s / 'policy.json').read_text())['params_hash'] for s in stages}
 
 
 def content(workdir: pathlib.Path, stages: tuple[str, ...] = STAGES) -> dict[str, str]:
@@ -160,6 +160,15 @@ def test_an_arm_goes_on_from_the_policy_of_another_run_and_evaluates_what_it_is_
     counts = stages[name]['counts']
     assert counts['steps'] == (2 if counts['trajectories'] else 0)  # rejection sampling may reject everything
     assert counts.get('conversations', 0) == (2 * 4 * 4 if arm == 'rft' else 0)  # steps, tasks, samples
+
+
+@pytest.mark.slow
+def test_a_round_may_replay_the_cold_start_of_the_run_that_its_policy_is_from(finished_run, tmp_path):
+  options = (f'--config.sft.checkpoint={finished_run}', '--config.rounds.arm=fresh', '--config.rounds.count=1', '--config.rounds.steps=1')
+  done = finish(tmp_path / 'run', *SHORT, *options, '--config.rounds.replay=0.25', "--config.stages=('sft','rounds')")
+  assert done.returncode == 0, done.stdout + done.stderr
+  hashes = params_hashes(tmp_path / 'run', ('sft', 'round_1'))
+  assert hashes['sft'] == params_hashes(finished_run)['sft'] != hashes['round_1']  # whatever the rewards, there was something to learn
 
 
 MOMENTS = {
