@@ -73,10 +73,12 @@ def _compiled(case: Case, settings: Settings, topology_name: str, results: str) 
   chip = topology.chip(topology_name)
   compiled = ahead.compile_for(case.mesh, case.function, case.arguments, chip.memory, case.loops, splash.cells)
   facts = aot_figures.of(case, compiled, chip)
-  title = f'{case.name} of {settings.preset} on {topology_name}'
+  shape = settings.model.shape
+  preset = settings.preset + (f' as {shape}' if shape not in ('', settings.preset) else '')
+  title = f'{case.name} of {preset} on {topology_name}'
   print('\n'.join(aot_figures.told(title, case, compiled, facts, chip)), flush=True)
   if results:
-    entry = {'program': case.name, 'preset': settings.preset, 'topology': topology_name, 'case': case.what}
+    entry = {'program': case.name, 'preset': preset, 'topology': topology_name, 'case': case.what}
     aot_figures.record(pathlib.Path(results), entry, facts)
   return compiled
 
