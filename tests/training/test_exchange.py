@@ -32,6 +32,11 @@ def test_fsdp_gathers_all_parameters_twice_and_scatters_a_gradient() -> None:
   adapters = _least(dataclasses.replace(SHAPE, lora=LoraConfig(4, 32.0)), fsdp=4)
   assert adapters['fsdp'] == pytest.approx(M * 3 / 4 * 2 * 2 * SHAPE.parameters, rel=0.2)  # a frozen base has no gradient
 
+  in_8_bits = _least(dataclasses.replace(SHAPE, lora=LoraConfig(4, 32.0, int8=True)), fsdp=4)
+  layers = 3 * (64 * 16 * (2 * 4 + 2 * 2) + 3 * 64 * 96)  # their matrices, which are sent as they are kept
+  scales = 3 * (16 * (4 + 2 * 2) + 64 + 2 * 96 + 64)
+  assert adapters['fsdp'] - in_8_bits['fsdp'] == pytest.approx(M * 3 / 4 * 2 * (layers - 2 * scales))
+
 
 @pytest.mark.parametrize(('remat', 'times'), [('none', 8), ('projections', 10), ('full', 11)])
 def test_tensor_sends_the_residual_stream_around_each_layers_two_halves(remat: str, times: int) -> None:
