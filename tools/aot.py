@@ -85,10 +85,12 @@ def _compiled(case: Case, settings: Settings, topology_name: str, results: str) 
 
 def search(settings: Settings, name: str, wanted: list[str], results: str) -> bool:
   """Looks for the largest micro-batch of each update among `wanted`; whether one row on each part of the mesh fits."""
+  if not (updates := [p for p in wanted if p in LEARNER]):
+    raise ConfigError(f'--search=batch is for updates: name one of {", ".join(LEARNER)} in --programs')
   devices, chip = topology.devices(name)
   shape = context.decoder_shape(settings)
   fits = True
-  for program in (p for p in wanted if p in LEARNER):
+  for program in updates:
     mesh = meshes.build(settings.mesh, devices, ())
     parts = meshes.rows(mesh)
 

@@ -226,6 +226,7 @@ def test_the_command_ends_with_1_where_arguments_alone_do_not_fit_and_records_it
   ('arguments', 'message'),
   [
     (('--topology=v5e:2x2', '--programs=train'), '--programs: train is unknown; choose from grpo, sft, prefill, decode'),
+    (('--topology=v5e:2x2', '--search=batch', '--programs=decode'), '--search=batch is for updates: name one of grpo, sft in --programs'),
     (('--topology=v5e:4x4',), '--config.mesh.fsdp=16: --config.sft.rows is 8, which fsdp 16 does not divide'),
   ],
 )
