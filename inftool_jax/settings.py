@@ -275,6 +275,11 @@ def _check(s: Settings) -> Iterator[str]:
     yield 'model.path: name a Hugging Face folder; or, for random weights, one in model.tokenizer to take shape and tokenizer from'
   if 'rounds' in s.stages and 'sft' not in s.stages and not s.sft.checkpoint and 'synthesise' in s.stages:
     yield "stages: 'synthesise' and 'rounds' without 'sft' would leave the synthesised data unused"
+  yield from _places(s)
+
+
+def _places(s: Settings) -> Iterator[str]:
+  """Files, folders and servers that are named."""
   for name, path in (('model.path', s.model.path), ('model.tokenizer', s.model.tokenizer)):
     if path not in ('', TINY) and not os.path.isdir(path) and not ON_HUB.fullmatch(path):
       yield f'{name}: {path} is neither a folder nor a name of the Hugging Face hub such as Qwen/Qwen2.5-7B-Instruct'

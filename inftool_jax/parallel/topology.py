@@ -54,15 +54,14 @@ def devices(name: str) -> tuple[Sequence[jax.Device], Chip]:
   Raises:
     ConfigError: a chip we have no figures of, a shape that it does not come in, or the extra `tpu` is not installed.
   """
-  its = chip(name)
+  slices, kind, shape = _parts(name)
   if importlib.util.find_spec('libtpu') is None:
     raise ConfigError("the TPU compiler is not installed; pip install 'inftool_jax[tpu]'")
   jax.config.update('jax_platforms', 'cpu')
   os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')  # asks no metadata server what this host is
   os.environ.setdefault('ALLOW_MULTIPLE_LIBTPU_LOAD', '1')  # nothing runs on a TPU here: processes need not exclude each other
-  slices, kind, shape = _parts(name)
   several = {'num_slices': slices} if slices > 1 else {}
   try:
-    return topologies.get_topology_desc(platform='tpu', topology_name=f'{kind}:{shape}', **several).devices, its
+    return topologies.get_topology_desc(platform='tpu', topology_name=f'{kind}:{shape}', **several).devices, CHIPS[kind]
   except jax.errors.JaxRuntimeError as e:
     raise ConfigError(f'--topology={name}: {str(e).splitlines()[0]}') from e
