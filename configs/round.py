@@ -26,9 +26,9 @@ PRESETS = ('tiny', 'smoke', 'qwen2_5_0_5b', 'qwen2_5_32b_lora', *MESHES)
 LARGE = ('qwen2_5_32b', 'qwen3_32b')
 HARDWARE = {
   'v5p-64': dict(tensor=4, rows=16, remat='projections', replica=4, conversations=128, pages=8193),
-  'v5e-256': dict(tensor=4, rows=64, remat='full', replica=8, conversations=64, pages=1345),
-  'v6e-64': dict(tensor=4, rows=16, remat='full', replica=8, conversations=64, pages=2049),
-  'v6e-256': dict(tensor=4, rows=64, remat='full', replica=8, conversations=64, pages=4097),
+  'v5e-256': dict(tensor=4, rows=64, remat='attention', replica=8, conversations=64, pages=1345),
+  'v6e-64': dict(tensor=4, rows=16, remat='attention', replica=8, conversations=64, pages=2049),
+  'v6e-256': dict(tensor=4, rows=64, remat='projections', replica=8, conversations=64, pages=4097),
   'h100-8': dict(tensor=1, rows=8, remat='full', replica=4, conversations=64, pages=2049),
   'h200-8': dict(tensor=1, rows=8, remat='full', replica=4, conversations=64, pages=2049),
 }
@@ -97,7 +97,7 @@ def _tiny() -> ml_collections.ConfigDict:
   c.model.tokenizer = 'tiny'  # tokenizer and shape for random weights
   c.model.shape = ''  # a published decoder for tools.aot where no folder is given
   c.model.compute = 'float32'  # or bfloat16; what is trained is float32
-  c.model.remat = 'none'  # or projections, full: what an update computes again to save memory
+  c.model.remat = 'none'  # or projections, attention, full: what an update computes again to save memory
 
   # Adapters beside a frozen base: rank 0 trains all parameters; targets are q, k, v, o, gate, up, down or regular expressions of them.
   c.lora = ml_collections.ConfigDict(dict(rank=0, alpha=32.0, targets=('.*',), int8=False))

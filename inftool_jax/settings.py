@@ -49,7 +49,7 @@ class Model:
   tokenizer: str  # folder of tokenizer and shape when `path` is empty
   shape: str  # a published decoder, for tools that need no weights when both are empty: `models.published`; or empty
   compute: str  # dtype of activations, cache and the base of adapters; what is trained, norms, softmax and logits are float32
-  remat: str  # what an update computes again instead of keeping it: none, projections, full
+  remat: str  # what an update computes again instead of keeping it: none, projections, attention, full
 
 
 @dataclasses.dataclass(frozen=True)

@@ -78,7 +78,7 @@ def test_a_preset_with_a_published_shape_needs_no_checkpoint(preset: str) -> Non
 def test_a_preset_on_named_hardware_differs_in_how_it_lies_there(hardware: str) -> None:
   plain, there = (settings.parse(ROUND.get_config(name)) for name in ('qwen2_5_32b', f'qwen2_5_32b@{hardware}'))
   lies = dict(mesh=there.mesh, sampling=there.sampling, sft=there.sft, model=dataclasses.replace(plain.model, remat=there.model.remat))
-  assert there == dataclasses.replace(plain, **lies) and there.model.remat in ('projections', 'full')
+  assert there == dataclasses.replace(plain, **lies) and there.model.remat in ('projections', 'attention', 'full')
   chips = int(hardware.split('-')[1])
   assert there.sft.rows % (chips // there.mesh.tensor) == 0 and chips % there.sampling.tensor == 0
 
@@ -179,7 +179,7 @@ def test_lists_are_as_good_as_tuples() -> None:
     ({'synthesis__offered': (3,)}, 'synthesis.offered: expected (fewest, most)'),
     ({'model__path': '', 'model__tokenizer': ''}, 'model.path: name a Hugging Face folder; or, for random weights'),
     ({'model__compute': 'float16'}, "model.compute: 'float16' is unknown; choose from float32, bfloat16"),
-    ({'model__remat': 'some'}, "model.remat: 'some' is unknown; choose from none, projections, full"),
+    ({'model__remat': 'some'}, "model.remat: 'some' is unknown; choose from none, projections, attention, full"),
     ({'model__shape': 'gpt'}, "model.shape: 'gpt' is unknown; choose from qwen2_5_7b, qwen2_5_32b, qwen3_8b"),
     ({'model__path': 'no/such/model'}, 'model.path: no/such/model is neither a folder nor a name of the Hugging Face hub'),
     ({'mesh__tensor': 0}, 'mesh.tensor: must be at least 1, or -1 for what the others leave, is 0'),

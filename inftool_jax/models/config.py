@@ -31,7 +31,7 @@ FAMILIES = {  # by `model_type`
   'qwen3': Family('Qwen3ForCausalLM', qkv_bias=False, qk_norm=True, head_dim=128),
   'llama': Family('LlamaForCausalLM', qkv_bias=False, qk_norm=False),
 }
-REMAT = ('none', 'projections', 'full')
+REMAT = ('none', 'projections', 'attention', 'full')
 SIZES = (
   'vocab_size', 'num_hidden_layers', 'hidden_size', 'num_attention_heads', 'num_key_value_heads', 'intermediate_size',
   'max_position_embeddings',

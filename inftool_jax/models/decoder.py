@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 from jax.sharding import Mesh
 
 from inftool_jax.models import lora, rope, splash
@@ -34,11 +35,12 @@ UNROLLED = 8
 
 # What of a layer is kept for the backward pass beside its input, by `DecoderConfig.remat` ('none': all of it, nothing is computed
 # again). 'projections' keeps the results of the matrix products with parameters and of the TPU's attention kernels, and computes other
-# attention, norms and SiLU again, 'full' keeps nothing and computes the whole layer again.
+# attention, norms and SiLU again; 'attention' keeps of them what attention takes and gives, and computes the widest again, those of the
+# feed-forward; 'full' keeps nothing and computes the whole layer again.
+_ATTENTION = ('q', 'k', 'v', 'o', splash.RESULT)
 REMAT_POLICIES = {
-  'projections': jax.checkpoint_policies.save_from_both_policies(
-    jax.checkpoint_policies.dots_with_no_batch_dims_saveable, jax.checkpoint_policies.save_only_these_names(splash.RESULT)
-  ),
+  'projections': jax.checkpoint_policies.save_only_these_names(*_ATTENTION, 'gate', 'up', lora.A),
+  'attention': jax.checkpoint_policies.save_only_these_names(*_ATTENTION, lora.A),
   'full': jax.checkpoint_policies.nothing_saveable,
 }
 
@@ -205,9 +207,7 @@ def forward(
   What its backward pass keeps is `config.remat`'s choice.
   """
   dtype = jnp.dtype(config.compute_dtype)
-  look_up = functools.partial(placing.look_up, name='vocab')
-  rows_BxTxD = placing.by_shard(look_up, (AXES['embed'], ('batch', 'context')), ('batch', 'context', 'dim'))(params['embed'], tokens_BxT)
-  x_BxTxD = constrain(rows_BxTxD.astype(dtype), 'batch', 'residual', 'dim')
+  x_BxTxD = _embedded(params['embed'], tokens_BxT, dtype)
   angles_BxTxE = rope.angles(positions_BxT, config.head_dim, config.rope_theta, config.rope_scaling)
 
   def layer(carry, scanned):
@@ -221,6 +221,20 @@ def forward(
   unroll = config.layers <= UNROLLED
   (x_BxTxD, cache), _ = jax.lax.scan(body, (x_BxTxD, cache), (params['blocks'], jnp.arange(config.layers)), unroll=unroll)
   return rms_norm(x_BxTxD, params['norm'], config.norm_eps), cache
+
+
+def _embedded(embed_VxD: jax.Array, tokens_BxT: jax.Array, dtype: jnp.dtype) -> jax.Array:
+  """Rows of the embedding, [B, T, D], as the residual stream lies.
+
+  Not the table goes around but tokens and what each device's columns have for them: of a vocabulary of 152,064 a micro-batch needs few.
+  """
+
+  def rows(embed, tokens):
+    found = placing.look_up(embed, placing.shown(tokens, 'stored_dim'), 'vocab').astype(dtype)
+    return placing.traded(placing.scattered(found, 'vocab', axis=1), 'stored_dim', axis=2)
+
+  inputs = (('vocab', 'stored_dim'), ('batch', 'length'))
+  return placing.by_shard(rows, inputs, ('batch', 'residual', 'dim'))(embed_VxD, tokens_BxT)
 
 
 def apply_block(block: Params, config: DecoderConfig, x_BxTxD, angles_BxTxE, attend, cache):
@@ -238,21 +252,21 @@ def apply_block(block: Params, config: DecoderConfig, x_BxTxD, angles_BxTxE, att
       return placing.gathered_parameter(w.astype(dtype), axes)
     return placing.gathered_parameter(w, axes).astype(dtype)  # 8 bits are sent, not 16
 
-  def products(h, *names: str):
-    """`h` times each of the matrices, their scales and adapters included."""
-    return (finished(h, y, name) for name, y in zip(names, matmuls(h, [matrix(name) for name in names], c.kv_heads)))
-
   def finished(h, y, name: str):
     if name + lora.SCALE in block:
       y = (y * block[name + lora.SCALE]).astype(dtype)
     if c.lora is not None and name + lora.A in block:
       low_BxTxR = constrain(matmul(h, block[name + lora.A].astype(dtype)), 'batch', 'length', 'rank')
-      y = y + matmul(low_BxTxR * c.lora.scale, block[name + lora.B].astype(dtype))
-    return y
+      y = y + matmul(checkpoint_name(low_BxTxR, lora.A) * c.lora.scale, block[name + lora.B].astype(dtype))
+    return checkpoint_name(y, name)
 
-  def added(h, name: str):
-    (y,) = products(h, name)
-    return x_BxTxD + constrain(y, 'batch', 'residual', 'dim')
+  def products(h, axis: str, *names: str):
+    """`h` times each of the matrices, their scales and adapters included; `axis` is what their results' columns are."""
+    return (finished(h, y, name) for name, y in zip(names, matmuls(h, [matrix(name) for name in names], axis)))
+
+  def added(h, axis: str, name: str):
+    """The residual stream and `h`, whose columns are `axis`, times a matrix."""
+    return x_BxTxD + constrain(finished(h, matmul_scattered(h, matrix(name), axis), name), 'batch', 'residual', 'dim')
 
   def in_heads(y, name: str, heads: int):
     if c.qkv_bias:
@@ -265,17 +279,17 @@ def apply_block(block: Params, config: DecoderConfig, x_BxTxD, angles_BxTxE, att
       y = rms_norm(y, block[name + '_norm'], c.norm_eps)
     return rope.rotate(y, angles_BxTxE, c.rope_scaling)
 
-  q, k, v = products(normed('attention_norm'), 'q', 'k', 'v')
+  q, k, v = products(normed('attention_norm'), 'heads', 'q', 'k', 'v')
   q_BxTxHxE = rotated(q, 'q', c.heads)
   k_BxTxKxE = rotated(k, 'k', c.kv_heads)
   v_BxTxKxE = in_heads(v, 'v', c.kv_heads)
   out_BxTxHxE, cache = attend(q_BxTxHxE, k_BxTxKxE, v_BxTxKxE, cache)
   out_BxTxHE = constrain(out_BxTxHxE.reshape(B, T, c.heads * c.head_dim), 'batch', 'length', 'heads')
-  x_BxTxD = added(out_BxTxHE, 'o')
+  x_BxTxD = added(out_BxTxHE, 'heads', 'o')
 
-  gate_BxTxF, up_BxTxF = products(normed('ffn_norm'), 'gate', 'up')
+  gate_BxTxF, up_BxTxF = products(normed('ffn_norm'), 'ffn', 'gate', 'up')
   gated_BxTxF = jax.nn.silu(gate_BxTxF) * up_BxTxF
-  return added(constrain(gated_BxTxF, 'batch', 'length', 'ffn'), 'down'), cache
+  return added(constrain(gated_BxTxF, 'batch', 'length', 'ffn'), 'ffn', 'down'), cache
 
 
 @jax.custom_vjp
@@ -301,31 +315,51 @@ def _matmul_backward(residuals, g_BxTxO):
 matmul.defvjp(_matmul_forward, _matmul_backward)
 
 
-def matmuls(x_BxTxI: jax.Array, weights: Sequence[jax.Array], units: int) -> Sequence[jax.Array]:
-  """`x @ w` for each of the weights [I, O], [B, T, O]; O, which may differ, are multiples of `units` where they can be.
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def matmul_scattered(x_BxTxI: jax.Array, w_IxO: jax.Array, axis: str) -> jax.Array:
+  """`x @ w`, [B, T, O], where I is the logical axis `axis`; as the residual stream lies.
 
-  Where O is divided over devices, what each contributes to the gradient of `x` has to be added up over them. It is computed by one
-  product, so that this is done once and not for each of the weights.
+  What devices contribute to the sum over I is added up where it stays. A compiler that is told where the sum has to lie may make it
+  whole everywhere and cut it afterwards (XLA for v6e, 2026-11-30).
   """
-  joined = len(weights) > 1 and placing.divided('heads') and not any(w.shape[1] % units for w in weights)
-  return _matmuls(x_BxTxI, weights, units) if joined else [matmul(x_BxTxI, w) for w in weights]
+  part = lambda x, w: placing.scattered(x @ w, axis, axis=1)
+  return placing.by_shard(part, (('batch', 'length', axis), (axis, 'dim')), ('batch', 'residual', 'dim'))(x_BxTxI, w_IxO)
+
+
+matmul_scattered.defvjp(
+  lambda x, w, axis: (matmul_scattered(x, w, axis), (x, w)),
+  lambda axis, residuals, g_BxTxO: _matmul_backward(residuals, constrain(g_BxTxO, 'batch', 'length', 'dim')),
+)
+
+
+def matmuls(x_BxTxI: jax.Array, weights: Sequence[jax.Array], axis: str) -> Sequence[jax.Array]:
+  """`x @ w` for each of the weights [I, O], [B, T, O], where O, which may differ, is the logical axis `axis`.
+
+  Where that is divided, what devices contribute to the gradient of `x` is computed by one product, so that it is added up once and not
+  for each of the weights.
+  """
+  return _matmuls(x_BxTxI, weights, axis) if placing.divided(axis) else [matmul(x_BxTxI, w) for w in weights]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _matmuls(x_BxTxI, weights, units: int):
-  return _matmuls_forward(x_BxTxI, weights, units)[0]
+def _matmuls(x_BxTxI, weights, axis: str):
+  return _matmuls_forward(x_BxTxI, weights, axis)[0]
 
 
-def _matmuls_forward(x_BxTxI, weights, units: int):
-  del units
+def _matmuls_forward(x_BxTxI, weights, axis: str):
+  del axis
   return [x_BxTxI @ w for w in weights], (x_BxTxI, weights)
 
 
-def _matmuls_backward(units: int, residuals, gradients):
+def _matmuls_backward(axis: str, residuals, gradients):
   x_BxTxI, weights = residuals
-  # Joined within units, of which a device has whole ones: what lies on one device stays there.
-  join = lambda arrays: jnp.concatenate([a.reshape(*a.shape[:-1], units, -1) for a in arrays], axis=-1)
-  d_x = jnp.einsum('btuo,iuo->bti', join(gradients), join(weights))
+
+  def part(gradients, weights):
+    joined = (jnp.concatenate(arrays, axis=-1) for arrays in (gradients, weights))
+    return placing.scattered(jnp.einsum('bto,io->bti', *joined), axis, axis=1)
+
+  inputs = [('batch', 'length', axis)] * len(weights), [('dim', axis)] * len(weights)
+  d_x = placing.by_shard(part, inputs, ('batch', 'residual', 'dim'))(gradients, weights)
   return d_x, [jnp.einsum('bti,bto->io', x_BxTxI, g) for g in gradients]
 
 

@@ -125,29 +125,47 @@ def _constrained(x: jax.Array, names: Names, table: rules.Rules) -> jax.Array:
   return jax.lax.with_sharding_constraint(x, rules.spec(names, table))
 
 
-def by_shard(function: Callable, inputs: Sequence[Names], outputs: Any) -> Callable:
+def by_shard(function: Callable, inputs: Sequence[Any], outputs: Any) -> Callable:
   """`function` of arrays, called on each device's part of them.
 
   What it needs of other parts it gets by `total`, `largest` and `own`. With a custom gradient this goes inside of its two rules: what
   JAX would add up over devices behind a rule's back depends on the specs.
 
   Args:
-    inputs: logical axes of each argument.
+    inputs: logical axes of each argument, a list of them for a list.
     outputs: logical axes of the result, or a tuple of them.
   """
   if jax.sharding.get_abstract_mesh().empty:
     return function
   single = all(isinstance(name, str) for name in outputs)
   out_specs = rules.spec(outputs, rules.ACTIVATIONS) if single else tuple(rules.spec(names, rules.ACTIVATIONS) for names in outputs)
-  in_specs = tuple(rules.spec(names, rules.ACTIVATIONS) for names in inputs)
+  in_specs = jax.tree.map(lambda names: rules.spec(names, rules.ACTIVATIONS), list(inputs), is_leaf=rules.is_names)
   # Which values are alike on several devices follows from the functions here; JAX's check of it asks for marks in every loop.
-  return jax.shard_map(function, in_specs=in_specs, out_specs=out_specs, check_vma=False)
+  return jax.shard_map(function, in_specs=tuple(in_specs), out_specs=out_specs, check_vma=False)
 
 
 def total(x: jax.Array, name: str) -> jax.Array:
   """Inside `by_shard`: the sum of `x` over the parts of a logical axis."""
   cut = _cut(name)
   return jax.lax.psum(x, cut) if cut else x
+
+
+def scattered(x: jax.Array, name: str, axis: int, part: str | None = None) -> jax.Array:
+  """Inside `by_shard`: the sum of `x` over the parts of a logical axis, of which every device is left with its part along `axis`.
+
+  `part` is the logical axis that it is then divided like, over no other devices than those of `name`; by default it is `name`.
+
+  The parts are first put one below the other in a matrix: XLA for TPU (libtpu 0.0.42) sums an array of more dimensions whole on every
+  device and cuts it then, which sends twice as much.
+  """
+  cut = _cut(part or name)
+  rest = tuple(axis for axis in _cut(name) if axis not in cut)
+  x = jax.lax.psum(x, rest) if rest else x
+  if not cut:
+    return x
+  devices = jax.lax.axis_size(cut)
+  apart = jnp.moveaxis(x.reshape(*x.shape[:axis], devices, x.shape[axis] // devices, *x.shape[axis + 1 :]), axis, 0)
+  return jax.lax.psum_scatter(apart.reshape(-1, apart.shape[-1]), cut, scatter_dimension=0, tiled=True).reshape(apart.shape[1:])
 
 
 def largest(x: jax.Array, name: str) -> jax.Array:
@@ -174,10 +192,20 @@ def own(index: jax.Array, name: str, size: int) -> jax.Array:
 
 
 def look_up(table: jax.Array, index: jax.Array, name: str) -> jax.Array:
-  """Inside `by_shard`: rows of a table that is cut along its first axis; every device finds those that it has."""
-  if not _cut(name):
-    return table[index]
-  return total(table.at[own(index, name, table.shape[0])].get(mode='fill', fill_value=0), name)
+  """Inside `by_shard`: rows of a table that is cut along its first axis; a device gives those that it has, and zeros."""
+  return table.at[own(index, name, table.shape[0])].get(mode='fill', fill_value=0) if _cut(name) else table[index]
+
+
+def shown(x: jax.Array, name: str) -> jax.Array:
+  """Inside `by_shard`: what all parts of a logical axis have, one behind the other along the first axis."""
+  cut = _cut(name)
+  return jax.lax.all_gather(x, cut, tiled=True) if cut else x
+
+
+def traded(x: jax.Array, name: str, axis: int) -> jax.Array:
+  """Inside `by_shard`: of `shown` x each device gets its own again, and what the others found for it, put together along `axis`."""
+  cut = _cut(name)
+  return jax.lax.all_to_all(x, cut, split_axis=0, concat_axis=axis, tiled=True) if cut else x
 
 
 def _cut(name: str) -> tuple[str, ...]:

@@ -38,6 +38,7 @@ ACTIVATIONS: Rules = MappingProxyType({
   'residual': (SEQUENCE, TENSOR),  # length of the residual stream, which is what a backward pass keeps of each layer
   'context': (),  # length where every position sees others
   'dim': (),
+  'stored_dim': (FSDP,),  # as it is of a parameter, where rows of one are looked up or a gradient of one is added up
   'heads': (TENSOR,),
   'attended_heads': (TENSOR, SEQUENCE),  # in attention: heads are independent, positions are not
   'head': (),

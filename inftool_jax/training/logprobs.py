@@ -68,7 +68,7 @@ def _forward(head_VxD, hidden_NxD, targets_N, wanted_N, order_P, chunks, chunk: 
 
 
 def _backward(chunk: int, residuals, cotangents):
-  by_shard = placing.by_shard(functools.partial(_gradients, chunk), (*INPUTS, POSITIONS), (HEAD, HIDDEN))
+  by_shard = placing.by_shard(functools.partial(_gradients, chunk), (*INPUTS, POSITIONS), (('vocab', 'stored_dim'), HIDDEN))
   return *by_shard(*residuals, cotangents[0]), None, None, None, None
 
 
@@ -90,7 +90,7 @@ def _gradients(chunk: int, head_VxD, hidden_NxD, targets_N, wanted_N, order_P, c
 
   zeros = jnp.zeros(head_VxD.shape, jnp.float32), jnp.zeros_like(hidden_NxD)
   d_head_VxD, d_hidden_NxD = jax.lax.fori_loop(0, chunks, one, zeros)
-  return placing.total(d_head_VxD, 'batch').astype(head_VxD.dtype), d_hidden_NxD
+  return placing.scattered(d_head_VxD, 'batch', 1, part='stored_dim').astype(head_VxD.dtype), d_hidden_NxD
 
 
 _chunked.defvjp(_forward, _backward)

@@ -90,7 +90,7 @@ def test_parameters_as_they_are_served_compute_the_same_bits(name: str) -> None:
   assert same_bits(decoder.served(params, SMALL[name]), params)
 
 
-@pytest.mark.parametrize('remat', ['projections', 'full'])
+@pytest.mark.parametrize('remat', ['projections', 'attention', 'full'])
 def test_what_is_computed_again_in_the_backward_pass_changes_nothing(remat: str) -> None:
   params, (tokens, segments, positions) = weights(CONFIG), _rows(SEQUENCES[:2])
 
@@ -104,11 +104,11 @@ def test_what_is_computed_again_in_the_backward_pass_changes_nothing(remat: str)
     np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
   products = [str(jax.make_jaxpr(jax.grad(loss), static_argnums=1)(params, c)).count('dot_general') for c in (CONFIG, other)]
   # Of a layer's 9 products, 7 are with parameters and 2 are attention's. The last one's result is not needed again.
-  assert products[1] - products[0] == {'projections': 2, 'full': 8}[remat]
+  assert products[1] - products[0] == {'projections': 2, 'attention': 4, 'full': 8}[remat]
 
 
 def test_an_unknown_policy_is_refused() -> None:
-  with pytest.raises(CheckpointError, match="'some' is unknown; have none, projections, full"):
+  with pytest.raises(CheckpointError, match="'some' is unknown; have none, projections, attention, full"):
     dataclasses.replace(CONFIG, remat='some')
 
 
