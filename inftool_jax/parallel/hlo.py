@@ -16,6 +16,7 @@ ENTRY = ''  # also names the computation that begins the program
 _HEAD = re.compile(r'^(ENTRY )?%?([\w.-]+) \(.*\{$')
 _COLLECTIVE = re.compile(r' = (.*?) (all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute)(-start)?\(')
 _CHANNEL = re.compile(r'channel_id=\d+')
+_FRAME = re.compile(r'stack_frame_id=\d+')
 _SHAPE = re.compile(r'\b([a-z]+\d*)\[([\d,]*)\]')
 _CALLS = re.compile(r'\b(?:calls|to_apply|branch_computations|true_computation|false_computation)=(\{[^}]*\}|%[\w.-]+)')
 _RUNS = re.compile(r' (?:call|conditional|async-start)\(')  # what they name runs by itself, not as part of one instruction
@@ -93,18 +94,26 @@ def collective_bytes(text: str, mesh: jax.sharding.Mesh, loops: Sequence[float])
 
 
 def collectives(found: Computations, loops: Sequence[float]) -> list[tuple[str, str, float]]:
-  """(computation, line, how often) of every collective. Fusions that each do a step of one name its channel; it is told once."""
+  """(computation, line, how often) of every collective. Fusions that each do a step of one repeat it; it is told once.
+
+  Steps are of one collective where channel, result and the place in the traced program are the same. The channel alone would do for
+  those that XLA made; JAX's own, in `shard_map`, all have the first.
+  """
+  alone = {name for name, _, _ in executed(found, loops, inside=False)}
   told: list[tuple[str, str, float]] = []
-  by_channel: dict[str, tuple[str, str, float]] = {}
+  fused: dict[tuple[str, ...], tuple[str, str, float]] = {}
   for each in executed(found, loops, inside=True):
-    _, line, times = each
-    if not _COLLECTIVE.search(line):
+    name, line, times = each
+    if not (collective := _COLLECTIVE.search(line)):
       continue
-    if (said := _CHANNEL.search(line)) is None:
+    channel, frame = _CHANNEL.search(line), _FRAME.search(line)
+    if name in alone or channel is None:
       told.append(each)
-    elif said[0] not in by_channel or by_channel[said[0]][2] < times:
-      by_channel[said[0]] = each
-  return [*told, *by_channel.values()]
+      continue
+    step = channel[0], collective[1], frame[0] if frame else ''
+    if step not in fused or fused[step][2] < times:
+      fused[step] = each
+  return [*told, *fused.values()]
 
 
 def _trips(condition: Sequence[str], body: Sequence[str]) -> int | None:

@@ -90,7 +90,9 @@ def _gradients(chunk: int, head_VxD, hidden_NxD, targets_N, wanted_N, order_P, c
 
   zeros = jnp.zeros(head_VxD.shape, jnp.float32), jnp.zeros_like(hidden_NxD)
   d_head_VxD, d_hidden_NxD = jax.lax.fori_loop(0, chunks, one, zeros)
-  return placing.scattered(d_head_VxD, 'batch', 1, part='stored_dim').astype(head_VxD.dtype), d_hidden_NxD
+  # The barrier keeps XLA for TPU (libtpu 0.0.42) from moving the sum out of a loop over micro-batches, which it starts and then fails at.
+  d_head = jax.lax.optimization_barrier(placing.scattered(d_head_VxD, 'batch', 1, part='stored_dim'))
+  return d_head.astype(head_VxD.dtype), d_hidden_NxD
 
 
 _chunked.defvjp(_forward, _backward)

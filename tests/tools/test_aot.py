@@ -81,7 +81,7 @@ def test_the_figures_of_an_update_are_those_of_its_shapes() -> None:
   assert compiled.flops == pytest.approx(expected, rel=0.01)
   assert case.model_flops == tokens * 3 * SHAPE.forward_flops(T)
   for axis in ('fsdp', 'tensor'):
-    assert 0.9 < compiled.collectives[axis] / case.least[axis] < 1.2
+    assert 0.9 < compiled.collectives[axis] / case.least[axis] < 1.1
   assert set(compiled.collectives) == {'fsdp', 'tensor', 'fsdp tensor'}
   assert compiled.traffic > 2 * compiled.memory.arguments  # the state is read and written
 
