@@ -25,7 +25,6 @@ from ml_collections import config_flags
 from inftool_jax import settings as configs
 from inftool_jax.errors import ConfigError, InftoolError
 from inftool_jax.loop import context
-from inftool_jax.models import splash
 from inftool_jax.parallel import ahead, topology
 from inftool_jax.parallel import mesh as meshes
 from inftool_jax.parallel.topology import GIB
@@ -71,7 +70,7 @@ def measure(settings: Settings, name: str, wanted: list[str], results: str) -> b
 def _compiled(case: Case, settings: Settings, topology_name: str, results: str) -> ahead.Compiled:
   """Compiles a case, prints and records what is known of it."""
   chip = topology.chip(topology_name)
-  compiled = ahead.compile_for(case.mesh, case.function, case.arguments, chip.memory, case.loops, splash.cells)
+  compiled = ahead.compile_for(case.mesh, case.function, case.arguments, chip.memory, case.loops, case.cells, case.moved)
   facts = aot_figures.of(case, compiled, chip)
   shape = settings.model.shape
   preset = settings.preset + (f' as {shape}' if shape not in ('', settings.preset) else '')

@@ -12,9 +12,9 @@ from jax.sharding import Mesh
 
 from inftool_jax.errors import ConfigError
 from inftool_jax.loop import batches, context
-from inftool_jax.models import decoder, paged
+from inftool_jax.models import decoder, page_kernel, paged, splash
 from inftool_jax.models.config import DecoderConfig
-from inftool_jax.parallel import ahead
+from inftool_jax.parallel import ahead, counting
 from inftool_jax.parallel import mesh as meshes
 from inftool_jax.sampling import programs, work
 from inftool_jax.sampling.places import Places
@@ -38,6 +38,8 @@ class Case:
   stays: Mapping[str, int]  # what of the arguments is there between two runs, too: bytes on one chip
   model_flops: float | None = None  # of an update, of all chips; None: there is no such number
   least: Mapping[str, float] = dataclasses.field(default_factory=dict)  # see `exchange.least`
+  cells: counting.Cells = splash.cells  # of kernels' grids; see `counting.flops`
+  moved: Mapping[str, float] = dataclasses.field(default_factory=dict)  # by kernels; see `traffic.memory_bytes`
 
 
 def make(name: str, settings: Settings, shape: DecoderConfig, devices: Sequence[jax.Device]) -> Case:
@@ -106,7 +108,17 @@ def sampler(name: str, settings: Settings, shape: DecoderConfig, devices: Sequen
   whole = functools.partial(placed, place=places.whole)
   weights = jax.tree.map(placed, params, places.weights) if places.mesh else jax.tree.map(whole, params)
   cache = jax.tree.map(placed, pool, places.cache)
-  attended = paged.SINGLES + paged.GROUPS * paged.GROUP  # pages by a query, of one run of both loops
+  steps = (s.decode_steps,) if name == 'decode' else ()
+  attention: dict[str, Any] = {}
+  if page_kernel.fits(shape.head_dim, s.page):
+    # No page is shared. A query's partial results are put together in as many runs of a loop as it has pages; the loop of the kernel's
+    # calls is as deep, so that a call is told as a part of the items as large.
+    loops, one = (*steps, sizes.blocks), page_kernel.name(1)
+    heads = places.config.kv_heads // s.tensor
+    size = page_kernel.item_bytes(1, s.page, heads, shape.heads // places.config.kv_heads, shape.head_dim, cache[0].dtype.itemsize)
+    attention = {'cells': lambda kernel, grid: rows * (kernel == one), 'moved': {one: rows * size, page_kernel.name(paged.GROUP): 0.0}}
+  else:
+    loops = (*steps, rows * sizes.blocks / (paged.SINGLES + paged.GROUPS * paged.GROUP))  # pages by a query, of one run of both loops
   what = f'{rows} tokens' if name == 'prefill' else f'{s.decode_steps} steps of {rows} requests'
   return Case(
     name,
@@ -114,6 +126,7 @@ def sampler(name: str, settings: Settings, shape: DecoderConfig, devices: Sequen
     places.mesh,
     prefill if name == 'prefill' else decode,
     (weights, cache, *jax.tree.map(whole, batch)),
-    (*((s.decode_steps,) if name == 'decode' else ()), rows * sizes.blocks / attended),
+    loops,
     {"sampler's weights": ahead.argument_bytes(weights), 'cache': ahead.argument_bytes(cache)},
+    **attention,
   )

@@ -4,9 +4,10 @@ Which backend honors which mask; the first of a row that runs on the platform an
 
     mask                                                    TPU: splash      GPU: cuDNN         XLA
     past of the own segment and its parent, padding         yes              no: no segments    yes
-    past in the cache's pages, each query at its own place  no (1)           no (2)             yes: `paged`
+    past in the cache's pages, each query at its own place  no (1, 2)        no (3)             yes: `paged`
 
-(1) Its causal mask is fixed when it is compiled. (2) It takes no list of pages that several sequences share.
+(1) Its causal mask is fixed when it is compiled. (2) There is a kernel of our own, `page_kernel`, for heads of 128 and pages of 16 tokens
+or multiples. (3) It takes no list of pages that several sequences share.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from inftool_jax.models import page_kernel
 from inftool_jax.models.attention import HEADS, MASKED
 from inftool_jax.models.config import DecoderConfig
 from inftool_jax.parallel import placing
@@ -23,10 +24,11 @@ from inftool_jax.parallel import placing
 Array = Any  # numpy's or JAX's
 SINGLES, GROUPS = 32, 16  # items that are attended to at a time: enough to keep the cores busy, few enough to stay in their caches
 GROUP = 8  # queries of a grouped item at most
+NONE = 32  # entries of partial results before those of items; as many as the kernel's blocks are aligned to
 
 
-# Keys and values of all layers, S tokens to a page: page p of layer l is at l * P + p, and page 0 takes writes that nobody reads. One flat
-# array each, donated and carried through the layers: as the scan's inputs and outputs there would be a second pool.
+# Keys and values of all layers, S tokens to a page: page p of layer l is at l * P + p, and page 0 takes writes that nobody reads. Flat
+# arrays, donated and carried through the layers: as the scan's inputs and outputs there would be a second pool.
 
 
 class HeadPages(NamedTuple):
@@ -37,10 +39,9 @@ class HeadPages(NamedTuple):
 
 
 class TokenPages(NamedTuple):
-  """Where a token's keys lie together: a TPU writes them in place in no other order, but into a copy of the whole."""
+  """Where a token's keys and values lie together: a TPU writes them in place in no other order, but into a copy of the whole."""
 
-  k: Array  # [L * P, S, K, E]
-  v: Array  # [L * P, S, K, E]
+  kv: Array  # [L * P, S, K * 2 * E]: of each head the key, then the value
 
 
 Pool = HeadPages | TokenPages
@@ -62,24 +63,34 @@ class Work(NamedTuple):
 
 
 class _Partials(NamedTuple):
-  """Softmax over a part of the keys, unnormalized: entry 0 is over none. Not cleared between layers: what is stale is never found."""
+  """Softmax over a part of the keys, unnormalized: the first `NONE` entries are over none. Not cleared between layers: what is stale is
+  never found."""
 
   top: Array  # [X, K, G] float32
   total: Array  # [X, K, G] float32
   out: Array  # [X, K, G, E] float32
 
 
+class _Joined(NamedTuple):
+  """The same as `page_kernel` has it."""
+
+  all: Array  # [X, K, R, E + LANES] float32
+
+
 class Cache(NamedTuple):
   pool: Pool
-  partials: _Partials
+  partials: _Partials | _Joined
 
 
 # Logical axes: on a mesh the heads are divided.
+PARTIAL_AXES: dict[type, tuple[tuple[str, ...], ...]] = {
+  _Partials: (('whole', 'attended_heads', 'whole'),) * 2 + (('whole', 'attended_heads', 'whole', 'head'),),
+  _Joined: (('whole', 'attended_heads', 'whole', 'head'),),
+}
 POOL_AXES: dict[type, tuple[tuple[str, ...], ...]] = {
   HeadPages: (('whole', 'attended_heads', 'head', 'whole'), ('whole', 'attended_heads', 'whole', 'head')),
-  TokenPages: (('whole', 'whole', 'attended_heads', 'head'),) * 2,
+  TokenPages: (('whole', 'whole', 'attended_heads'),),
 }
-PARTIAL_AXES = ('whole', 'attended_heads', 'whole'), ('whole', 'attended_heads', 'whole'), ('whole', 'attended_heads', 'whole', 'head')
 
 
 def kind(platform: str) -> type[HeadPages] | type[TokenPages]:
@@ -89,64 +100,93 @@ def kind(platform: str) -> type[HeadPages] | type[TokenPages]:
 def empty_pool(config: DecoderConfig, pages: int, size: int, platform: str) -> Pool:
   c, dtype = config, jnp.dtype(config.compute_dtype)
   if kind(platform) is TokenPages:
-    shape = (c.layers * pages, size, c.kv_heads, c.head_dim)
-    return TokenPages(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
+    return TokenPages(jnp.zeros((c.layers * pages, size, c.kv_heads * 2 * c.head_dim), dtype))
   heads = (c.layers * pages, c.kv_heads)
   return HeadPages(jnp.zeros((*heads, c.head_dim, size), dtype), jnp.zeros((*heads, size, c.head_dim), dtype))
 
 
 def page_size(pool: Pool) -> int:
-  return pool.v.shape[2 if isinstance(pool, HeadPages) else 1]
+  return pool[-1].shape[2 if isinstance(pool, HeadPages) else 1]
 
 
 def opened(pool: Pool, config: DecoderConfig, work: Work) -> Cache:
   """The pool with room for the results of the work's items."""
-  entries = 1 + work.single_page_I.shape[0] + work.group_row_JxQ.size
-  shape = (entries, config.kv_heads, config.heads // config.kv_heads)
-  empty = _Partials(jnp.full(shape, MASKED), jnp.zeros(shape), jnp.zeros((*shape, config.head_dim)))
-  return Cache(pool, _Partials(*(placing.constrain(x, *names) for x, names in zip(empty, PARTIAL_AXES))))
+  c, entries = config, NONE + work.single_page_I.shape[0] + work.group_row_JxQ.size
+  shape = (entries, c.kv_heads, c.heads // c.kv_heads)
+  empty: _Partials | _Joined
+  if isinstance(pool, TokenPages) and page_kernel.fits(c.head_dim, page_size(pool)):
+    empty = _Joined(page_kernel.empty(*shape, c.head_dim))
+  else:
+    empty = _Partials(jnp.full(shape, MASKED), jnp.zeros(shape), jnp.zeros((*shape, c.head_dim)))
+  return Cache(pool, type(empty)(*(placing.constrain(x, *names) for x, names in zip(empty, PARTIAL_AXES[type(empty)]))))
 
 
-def attention(work: Work, positions_N: Array, page_N: Array, layers: int):
-  """`attend` for a batch [1, N] of tokens: writes their keys and values at `page_N`, then attends to the pages of `work`."""
+def attention(work: Work, positions_N: Array, page_N: Array, layers: int, interpret: bool = False):
+  """`attend` for a batch [1, N] of tokens: writes their keys and values at `page_N`, then attends to the pages of `work`.
+
+  `interpret` is for a pool as TPUs have it on a platform that has no kernels for them.
+  """
   plain = tuple(jax.tree.leaves((work, positions_N, page_N)))
 
   def attend(layer, q_1xNxHxE, k_1xNxKxE, v_1xNxKxE, cache: Cache):
     # On a mesh every device does this for its own heads.
-    pages, pool_axes = type(cache.pool), POOL_AXES[type(cache.pool)]
+    axes = *POOL_AXES[type(cache.pool)], *PARTIAL_AXES[type(cache.partials)]
     whole = tuple(('whole',) * np.ndim(x) for x in (layer, *plain))
-    function = placing.by_shard(
-      lambda q, k, v, *rest: _attention(layers, q, k, v, Cache(pages(*rest[:2]), _Partials(*rest[2:5])), *rest[5:]),
-      (HEADS, HEADS, HEADS, *pool_axes, *PARTIAL_AXES, *whole), (HEADS, *pool_axes, *PARTIAL_AXES),
-    )  # fmt: skip
-    out, *cached = function(q_1xNxHxE, k_1xNxKxE, v_1xNxKxE, *cache.pool, *cache.partials, layer, *plain)
-    return out, Cache(pages(*cached[:2]), _Partials(*cached[2:]))
+    arrays, made = jax.tree.flatten(cache)
+
+    def own(q, k, v, *rest):
+      part = jax.tree.unflatten(made, rest[: len(axes)])
+      out, part = _attention(layers, interpret, q, k, v, part, *rest[len(axes) :])
+      return out, *jax.tree.leaves(part)
+
+    function = placing.by_shard(own, (HEADS, HEADS, HEADS, *axes, *whole), (HEADS, *axes))
+    out, *arrays = function(q_1xNxHxE, k_1xNxKxE, v_1xNxKxE, *arrays, layer, *plain)
+    return out, jax.tree.unflatten(made, arrays)
 
   return attend
 
 
-def _attention(layers: int, q_1xNxHxE, k_1xNxKxE, v_1xNxKxE, cache: Cache, layer, *plain):
-  """(result [1, N, H, E], *pool, *partials)."""
+def _attention(layers: int, interpret: bool, q_1xNxHxE, k_1xNxKxE, v_1xNxKxE, cache: Cache, layer, *plain):
+  """(result [1, N, H, E], cache)."""
   (pool, partials), work, (positions_N, page_N) = cache, Work(*plain[:-2]), plain[-2:]
   (_, N, H, E), K, S = q_1xNxHxE.shape, k_1xNxKxE.shape[2], page_size(pool)
-  first = layer * (pool.v.shape[0] // layers)
+  first = layer * (pool[0].shape[0] // layers)
   pool = _written(pool, first + page_N, positions_N % S, k_1xNxKxE[0], v_1xNxKxE[0])
   q_NxKxGxE = (q_1xNxHxE[0] * (1 / math.sqrt(E))).reshape(N, K, H // K, E)
+  if isinstance(partials, _Joined):
+    partials = _by_kernel(q_NxKxGxE, positions_N, pool, first, work, partials, interpret)
+  else:
+    partials = _item_by_item(q_NxKxGxE, positions_N, pool, first, work, partials)
+  out_NxKxGxE = _folded(partials, work, N, H // K, E)
+  return out_NxKxGxE.reshape(1, N, H, E).astype(q_1xNxHxE.dtype), Cache(pool, partials)
 
+
+def _by_kernel(q_NxKxGxE, positions_N, pool: Pool, first, work: Work, partials: _Joined, interpret: bool) -> _Joined:
+  R, S = partials.all.shape[2], page_size(pool)
+  q_NxKxRxE = jnp.pad(q_NxKxGxE.astype(jnp.float32), ((0, 0), (0, 0), (0, R - q_NxKxGxE.shape[2]), (0, 0)))
+
+  def attended(page_I, block_I, row_IxQ, count, entry: int, into):
+    last_IxQ = positions_N[row_IxQ] - block_I[:, None] * S
+    return page_kernel.attend(q_NxKxRxE, pool[0], first + page_I, row_IxQ, last_IxQ, count, into, entry, interpret)
+
+  one, several = NONE, NONE + work.single_page_I.shape[0]  # where their results begin
+  into = attended(work.single_page_I, work.single_block_I, work.single_row_I[:, None], work.singles, one, partials.all)
+  return _Joined(attended(work.group_page_J, work.group_block_J, work.group_row_JxQ, work.groups, several, into))
+
+
+def _item_by_item(q_NxKxGxE, positions_N, pool: Pool, first, work: Work, partials: _Partials) -> _Partials:
   def singles(i, partials):
     page, block, row = (_slice(x, i, SINGLES) for x in (work.single_page_I, work.single_block_I, work.single_row_I))
     found = _attend(q_NxKxGxE, positions_N, pool, first + page, block, row[:, None])
-    return _kept(partials, found, 1 + i * SINGLES)
+    return _kept(partials, found, NONE + i * SINGLES)
 
   def groups(i, partials):
     page, block, row = (_slice(x, i, GROUPS) for x in (work.group_page_J, work.group_block_J, work.group_row_JxQ))
     found = _attend(q_NxKxGxE, positions_N, pool, first + page, block, row)
-    return _kept(partials, found, 1 + work.single_page_I.shape[0] + i * GROUPS * row.shape[1])
+    return _kept(partials, found, NONE + work.single_page_I.shape[0] + i * GROUPS * row.shape[1])
 
   partials = jax.lax.fori_loop(0, -(-work.singles // SINGLES), singles, partials)
-  partials = jax.lax.fori_loop(0, -(-work.groups // GROUPS), groups, partials)
-  out_NxKxGxE = _folded(partials, work, N)
-  return out_NxKxGxE.reshape(1, N, H, E).astype(q_1xNxHxE.dtype), *pool, *partials
+  return jax.lax.fori_loop(0, -(-work.groups // GROUPS), groups, partials)
 
 
 def _slice(x, i, size):
@@ -154,24 +194,28 @@ def _slice(x, i, size):
 
 
 def _written(pool: Pool, page_N, offset_N, k_NxKxE, v_NxKxE) -> Pool:
-  k, v = k_NxKxE.astype(pool.k.dtype), v_NxKxE.astype(pool.v.dtype)
+  k, v = (x.astype(pool[0].dtype) for x in (k_NxKxE, v_NxKxE))
   if isinstance(pool, TokenPages):
-    return TokenPages(*(x.at[page_N, offset_N].set(new, mode='promise_in_bounds') for x, new in zip(pool, (k, v))))
+    rows = jnp.concatenate([k, v], axis=-1).reshape(len(k), -1)
+    return TokenPages(pool.kv.at[page_N, offset_N].set(rows, mode='promise_in_bounds'))
   return HeadPages(
     pool.k.at[page_N, :, :, offset_N].set(k, mode='promise_in_bounds'), pool.v.at[page_N, :, offset_N].set(v, mode='promise_in_bounds')
   )
 
 
-def _read(pool: Pool, page_I):
+def _read(pool: Pool, page_I, heads: int):
   """Keys [I, K, E, S] and values [I, K, S, E] of the pages."""
-  k, v = (x.at[page_I].get(mode='promise_in_bounds') for x in pool)
-  return (k.transpose(0, 2, 3, 1), v.transpose(0, 2, 1, 3)) if isinstance(pool, TokenPages) else (k, v)
+  read = [x.at[page_I].get(mode='promise_in_bounds') for x in pool]
+  if isinstance(pool, HeadPages):
+    return read
+  k, v = jnp.split(read[0].reshape(*read[0].shape[:2], heads, -1), 2, axis=-1)
+  return k.transpose(0, 2, 3, 1), v.transpose(0, 2, 1, 3)
 
 
 def _attend(q_NxKxGxE, positions_N, pool: Pool, page_I, block_I, row_IxQ) -> _Partials:
   """Of each item's queries, in the order of the items."""
   (items, Q), (_, K, G, E), S = row_IxQ.shape, q_NxKxGxE.shape, page_size(pool)
-  k_IxKxExS, v_IxKxSxE = _read(pool, page_I)
+  k_IxKxExS, v_IxKxSxE = _read(pool, page_I, K)
   q_IxQxKxGxE = q_NxKxGxE.at[row_IxQ].get(mode='promise_in_bounds')
   q_IxKxMxE = q_IxQxKxGxE.transpose(0, 2, 1, 3, 4).reshape(items, K, Q * G, E)
   last_IxM = jnp.repeat(positions_N[row_IxQ] - block_I[:, None] * S, G, axis=1)
@@ -192,18 +236,24 @@ def _kept(partials: _Partials, new: _Partials, start) -> _Partials:
   return _Partials(*(jax.lax.dynamic_update_slice_in_dim(all_, x, start, 0) for all_, x in zip(partials, new)))
 
 
-def _folded(partials: _Partials, work: Work, N: int):
+def _folded(partials: _Partials | _Joined, work: Work, N: int, G: int, E: int):
   """[N, K, G, E] float32: each query's partial results put together, page by page."""
+
+  def at(found_N) -> _Partials:
+    found = type(partials)(*(x.at[found_N].get(mode='promise_in_bounds') for x in partials))
+    if isinstance(found, _Partials):
+      return found
+    x_NxKxGxE = found.all[:, :, :G]
+    return _Partials(x_NxKxGxE[..., E + page_kernel.TOP], x_NxKxGxE[..., E + page_kernel.TOTAL], x_NxKxGxE[..., :E])
 
   def fold(block, carry):
     top, total, out = carry
-    found_N = jax.lax.dynamic_index_in_dim(work.found_CxN, block, keepdims=False)
-    more_top, more_total, more_out = (x.at[found_N].get(mode='promise_in_bounds') for x in partials)
+    more_top, more_total, more_out = at(jax.lax.dynamic_index_in_dim(work.found_CxN, block, keepdims=False))
     new_top = jnp.maximum(top, more_top)
     keep, add = jnp.exp(top - new_top), jnp.exp(more_top - new_top)
     return new_top, total * keep + more_total * add, out * keep[..., None] + more_out * add[..., None]
 
-  shape = (N, *partials.top.shape[1:])
-  start = jnp.full(shape, MASKED), jnp.zeros(shape), jnp.zeros((*shape, partials.out.shape[-1]))
+  shape = (N, partials[0].shape[1], G)
+  start = jnp.full(shape, MASKED), jnp.zeros(shape), jnp.zeros((*shape, E))
   _, total, out = jax.lax.fori_loop(0, work.blocks, fold, start)
   return out / jnp.maximum(total, 1e-30)[..., None]  # a row without a token has no keys

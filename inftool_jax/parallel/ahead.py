@@ -7,6 +7,7 @@ import math
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -47,7 +48,8 @@ class Compiled:
 
 
 def compile_for(
-  mesh: Mesh | None, function: Any, arguments: Sequence[Any], capacity: int, loops: Sequence[float], cells: counting.Cells
+  mesh: Mesh | None, function: Any, arguments: Sequence[Any], capacity: int, loops: Sequence[float], cells: counting.Cells,
+  moved: Mapping[str, float] = MappingProxyType({}),
 ) -> Compiled:
   """Compiles a jitted `function` of abstract arguments that lie on `mesh`; None: on one chip.
 
@@ -55,6 +57,7 @@ def compile_for(
     capacity: bytes of memory of a chip.
     loops: how often the loops run whose end is known only when they run, by depth, the outermost first.
     cells: see `counting.flops`.
+    moved: `kernels` of `traffic.memory_bytes`.
   """
   started = time.monotonic()
   traced = function.trace(*arguments)
@@ -77,7 +80,7 @@ def compile_for(
   # The compiler only ends where it cannot place an array; what it places beyond the memory has to be found here.
   problem = f'it takes {memory.total / GIB:,.1f} GiB' if memory.total > capacity else ''
   biggest = largest(traced.jaxpr.jaxpr, LARGEST) if problem else ()
-  return Compiled(flops, seconds, memory, problem, biggest, sent, traffic.memory_bytes(text, loops), text)
+  return Compiled(flops, seconds, memory, problem, biggest, sent, traffic.memory_bytes(text, loops, moved), text)
 
 
 def argument_bytes(arguments: Any) -> int:

@@ -42,8 +42,14 @@ def computations(text: str) -> Computations:
 
 def kernels(text: str) -> collections.Counter[str]:
   """How often each Pallas kernel is called in the text, by name."""
-  calls = (line for line in text.splitlines() if 'custom_call_target="tpu_custom_call"' in line)
-  return collections.Counter(re.sub(r'[.\d]+$', '', line.split(' = ')[0].strip().removeprefix('ROOT ').lstrip('%')) for line in calls)
+  return collections.Counter(name for line in text.splitlines() if (name := kernel(line)))
+
+
+def kernel(line: str) -> str | None:
+  """The name of the Pallas kernel that an instruction calls."""
+  if 'custom_call_target="tpu_custom_call"' not in line:
+    return None
+  return re.sub(r'[.\d]+$', '', line.split(' = ')[0].strip().removeprefix('ROOT ').lstrip('%'))
 
 
 def shapes(text: str) -> set[tuple[int, ...]]:

@@ -2,7 +2,8 @@
 
 Each instruction reads its operands and writes its results, a fusion as one instruction. Of an array that is only sliced or updated
 in place what is touched counts; what the compiler placed in on-chip memory (a layout with `S(1)`) counts nothing. A kernel or a
-collective counts its operands and results once, however often it reads them: the sum is of what must be moved.
+collective counts its operands and results once, however often it reads them, unless it is told what a call of it moves: the sum is of
+what must be moved.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import functools
 import math
 import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from inftool_jax.parallel import hlo
 
@@ -50,14 +52,18 @@ class _Instruction:
 Program = Mapping[str, Mapping[str, _Instruction]]  # computation -> name -> instruction
 
 
-def memory_bytes(text: str, loops: Sequence[float]) -> float:
-  """Of one device, in one run of the program; for `loops` see `hlo.executed`."""
+def memory_bytes(text: str, loops: Sequence[float], kernels: Mapping[str, float] = MappingProxyType({})) -> float:
+  """Of one device, in one run of the program; for `loops` see `hlo.executed`.
+
+  `kernels` tells of Pallas kernels that touch parts of their operands only, by name, what a call moves.
+  """
   found = hlo.computations(text)
   program: Program = {name: {i.name: i for line in lines if (i := _parsed(line))} for name, lines in found.items()}
   total = 0.0
   for name, line, times in hlo.executed(found, loops, inside=False):
     if (instruction := _parsed(line)) and not _elsewhere(instruction.kind):
-      total += times * _moved(program, name, instruction)
+      known = kernels.get(hlo.kernel(line) or '')
+      total += times * (_moved(program, name, instruction) if known is None else known)
   for name, line, times in hlo.collectives(found, loops):
     if instruction := _parsed(line):
       total += times * _moved(program, name, instruction)

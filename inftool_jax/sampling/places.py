@@ -43,10 +43,11 @@ class Places:
   @property
   def cache(self) -> Pool:
     """Where the cache lies, as a tree like it."""
-    kind = paged.kind(self.devices[0].platform)
+    kind: Any = paged.kind(self.devices[0].platform)
+    axes = paged.POOL_AXES[kind]
     if self.mesh is None:
-      return kind(self.whole, self.whole)
-    return kind(*(NamedSharding(self.mesh, rules.spec(names, rules.ACTIVATIONS)) for names in paged.POOL_AXES[kind]))
+      return kind(*(self.whole for _ in axes))
+    return kind(*(NamedSharding(self.mesh, rules.spec(names, rules.ACTIVATIONS)) for names in axes))
 
   def params(self, params: Any, config: DecoderConfig) -> Any:
     """The weights of a model of `config`, committed: computed ones are not, restored ones are, either kind a compilation of its own."""

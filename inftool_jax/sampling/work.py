@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from inftool_jax.models.paged import GROUP, GROUPS, SINGLES, Work
+from inftool_jax.models.paged import GROUP, GROUPS, NONE, SINGLES, Work
 
 LEAST = 4  # queries that are worth an item of their own kind: fewer are read one by one
 
@@ -44,7 +44,7 @@ def plan(pages: Sequence[np.ndarray], rows: int, blocks: int) -> Work:
   rows_JxQ = np.zeros((most_group, GROUP), np.int32)
   rows_JxQ[group_X[grouped_X], place_X[grouped_X]] = row_X[grouped_X]
   found_CxN = np.zeros((blocks, rows), np.int32)
-  found_CxN[block_X, row_X] = 1 + np.where(grouped_X, most_single + group_X * GROUP + place_X, single_X)
+  found_CxN[block_X, row_X] = NONE + np.where(grouped_X, most_single + group_X * GROUP + place_X, single_X)
   alone, first = ~grouped_X, grouped_X & (place_X == 0)
   return Work(
     _padded(page_X[alone], most_single), _padded(block_X[alone], most_single), _padded(row_X[alone], most_single), np.int32(alone.sum()),

@@ -126,8 +126,8 @@ def test_rows_without_a_token_are_finite() -> None:
 
 def test_both_orders_of_a_page_hold_and_give_the_same() -> None:
   by_head = _feed(256, [(OWN, 0, 200)], _pool(5.0))
-  shape = (LAYERS * PAGES, S, K, E)
-  by_token = _feed(256, [(OWN, 0, 200)], TokenPages(jnp.full(shape, 5.0), jnp.full(shape, 5.0)))
+  by_token = _feed(256, [(OWN, 0, 200)], TokenPages(jnp.full((LAYERS * PAGES, S, K * 2 * E), 5.0)))
   np.testing.assert_allclose(by_head[0], by_token[0], atol=1e-6)
-  np.testing.assert_array_equal(by_head[1].k, by_token[1].k.transpose(0, 2, 3, 1))
-  np.testing.assert_array_equal(by_head[1].v, by_token[1].v.transpose(0, 2, 1, 3))
+  k, v = np.split(np.asarray(by_token[1].kv).reshape(LAYERS * PAGES, S, K, 2 * E), 2, axis=-1)
+  np.testing.assert_array_equal(by_head[1].k, k.transpose(0, 2, 3, 1))
+  np.testing.assert_array_equal(by_head[1].v, v.transpose(0, 2, 1, 3))

@@ -84,6 +84,12 @@ def test_what_an_instruction_moves(line: str, moved: int) -> None:
   assert traffic.memory_bytes(FUSIONS + ENTRY.format(line=line), ()) == moved
 
 
+def test_a_kernel_that_is_known_to_touch_a_part_moves_that() -> None:
+  text = FUSIONS + ENTRY.format(line='%reads_rows.7 = f32[1,128]{1,0} custom-call(%a, %i), custom_call_target="tpu_custom_call"')
+  assert traffic.memory_bytes(text, ()) == TABLE + 4 + ROW
+  assert traffic.memory_bytes(text, (), {'reads_rows': 3 * ROW, 'another': 5}) == 3 * ROW
+
+
 def test_a_loop_moves_as_often_as_it_runs() -> None:
   loop = """
 %until (c: (s32[], f32[64,128])) -> pred[] {

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inftool_jax.models.paged import GROUP, GROUPS, SINGLES
+from inftool_jax.models.paged import GROUP, GROUPS, NONE, SINGLES
 from inftool_jax.sampling import work
 
 ROWS, BLOCKS = 64, 6
@@ -30,10 +30,10 @@ def batches(draw) -> list[np.ndarray]:
 def test_a_query_finds_one_result_for_each_of_its_pages_and_no_other(pages: list[np.ndarray]) -> None:
   todo = work.plan(pages, ROWS, BLOCKS)
   singles, groups = len(todo.single_page_I), len(todo.group_page_J)
-  results = {1 + i: (todo.single_page_I[i], todo.single_block_I[i], todo.single_row_I[i]) for i in range(todo.singles)}
+  results = {NONE + i: (todo.single_page_I[i], todo.single_block_I[i], todo.single_row_I[i]) for i in range(todo.singles)}
   for j in range(todo.groups):
     for q in range(GROUP):
-      results[1 + singles + j * GROUP + q] = (todo.group_page_J[j], todo.group_block_J[j], todo.group_row_JxQ[j, q])
+      results[NONE + singles + j * GROUP + q] = (todo.group_page_J[j], todo.group_block_J[j], todo.group_row_JxQ[j, q])
   used = set()
   for row in range(ROWS):
     seen = pages[row] if row < len(pages) else []
