@@ -115,8 +115,13 @@ def sampler(name: str, settings: Settings, shape: DecoderConfig, devices: Sequen
     # calls is as deep, so that a call is told as a part of the items as large.
     loops, one = (*steps, sizes.blocks), page_kernel.name(1)
     heads = places.config.kv_heads // s.tensor
-    size = page_kernel.item_bytes(1, s.page, heads, shape.heads // places.config.kv_heads, shape.head_dim, cache[0].dtype.itemsize)
-    attention = {'cells': lambda kernel, grid: rows * (kernel == one), 'moved': {one: rows * size, page_kernel.name(paged.GROUP): 0.0}}
+    page_bytes = s.page * heads * 2 * shape.head_dim * cache[0].dtype.itemsize
+    in_a_cell = page_kernel.at_once(1, page_bytes)
+    size = page_bytes + page_kernel.result_bytes(1, heads, shape.heads // places.config.kv_heads, shape.head_dim)
+    attention = {
+      'cells': lambda kernel, grid: rows / in_a_cell * (kernel == one),
+      'moved': {one: rows * size, page_kernel.name(paged.GROUP): 0.0},
+    }
   else:
     loops = (*steps, rows * sizes.blocks / (paged.SINGLES + paged.GROUPS * paged.GROUP))  # pages by a query, of one run of both loops
   what = f'{rows} tokens' if name == 'prefill' else f'{s.decode_steps} steps of {rows} requests'

@@ -9,6 +9,7 @@ E lanes the values mixed, behind them the largest score (`TOP`) and the sum of t
 from __future__ import annotations
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -54,31 +55,35 @@ def attend(q_NxKxRxE, kv_PxSxC, page_I, row_IxQ, last_IxQ, count, into, entry: i
     interpret: runs the kernel's code as ordinary operations, on any platform and slowly.
 
   Raises:
-    ValueError: `into` has no room for all items.
+    ValueError: `into` has no room for all items, or they and their entries do not come in whole cells.
   """
   capacity, Q = row_IxQ.shape
   if entry + capacity * Q > into.shape[0]:
     raise ValueError(f'results of {capacity} items of {Q} queries from entry {entry} on do not fit {into.shape[0]} entries')
-  page_bytes = kv_PxSxC[0].size * kv_PxSxC.dtype.itemsize
-  most = min(AT_ONCE[Q > 1], max(1, BUFFERED // page_bytes))
-  at_once = next(n for n in range(most, 0, -1) if capacity % n == 0 and entry % (n * Q) == 0)
-  chunk = min(capacity, CHUNK // Q // at_once * at_once)
+  n = at_once(Q, math.prod(kv_PxSxC.shape[1:]) * kv_PxSxC.dtype.itemsize)
+  if capacity % n or entry % (n * Q):
+    raise ValueError(f'{capacity} items of {Q} queries with results from entry {entry} on are not done {n} at a time')
+  chunk = min(capacity, CHUNK // Q // n * n)
 
-  def some(n, into):
+  def some(part, into):
     # The last part begins earlier where the items do not fill it; some are then done again.
-    start = jnp.minimum(n * chunk, capacity - chunk)
-    part = lambda x: jax.lax.dynamic_slice_in_dim(x, start, chunk)
-    scalars = part(page_I), part(row_IxQ).reshape(-1), part(last_IxQ).reshape(-1), jnp.reshape((entry // Q + start) // at_once, 1)
-    cells = -(-jnp.minimum(count - start, chunk) // at_once)
-    return _call(q_NxKxRxE, kv_PxSxC, scalars, cells, into, Q, at_once, interpret)
+    start = jnp.minimum(part * chunk, capacity - chunk)
+    cut = lambda x: jax.lax.dynamic_slice_in_dim(x, start, chunk)
+    scalars = cut(page_I), cut(row_IxQ).reshape(-1), cut(last_IxQ).reshape(-1), jnp.reshape((entry // Q + start) // n, 1)
+    return _call(q_NxKxRxE, kv_PxSxC, scalars, -(-jnp.minimum(count - start, chunk) // n), into, Q, n, interpret)
 
   return jax.lax.fori_loop(0, -(-count // chunk), some, into)
 
 
-def _call(q_NxKxRxE, kv_PxSxC, scalars, cells, into, Q: int, at_once: int, interpret: bool):
+def at_once(queries: int, page_bytes: int) -> int:
+  """Items in a cell of the grid, a power of 2."""
+  return min(AT_ONCE[queries > 1], 1 << max(1, BUFFERED // page_bytes).bit_length() - 1)
+
+
+def _call(q_NxKxRxE, kv_PxSxC, scalars, cells, into, Q: int, n: int, interpret: bool):
   _, K, R, E = q_NxKxRxE.shape
   _, S, C = kv_PxSxC.shape
-  page = lambda place: pl.BlockSpec((1, S, C), lambda i, page, row, last, first: (page[i * at_once + place], 0, 0))
+  page = lambda place: pl.BlockSpec((1, S, C), lambda i, page, row, last, first: (page[i * n + place], 0, 0))
   return pl.pallas_call(
     functools.partial(_kernel, Q),
     grid_spec=pltpu.PrefetchScalarGridSpec(
@@ -86,17 +91,17 @@ def _call(q_NxKxRxE, kv_PxSxC, scalars, cells, into, Q: int, at_once: int, inter
       grid=(cells,),
       in_specs=[
         pl.BlockSpec(q_NxKxRxE.shape, lambda i, *_: (0, 0, 0, 0), pipeline_mode=pl.Buffered(1)),
-        *(page(place) for place in range(at_once)),
+        *(page(place) for place in range(n)),
         pl.BlockSpec(memory_space=pl.ANY),
       ],
-      out_specs=pl.BlockSpec((at_once * Q, K, R, E + LANES), lambda i, page, row, last, first: (first[0] + i, 0, 0, 0)),
+      out_specs=pl.BlockSpec((n * Q, K, R, E + LANES), lambda i, page, row, last, first: (first[0] + i, 0, 0, 0)),
     ),
     out_shape=jax.ShapeDtypeStruct(into.shape, into.dtype),
-    input_output_aliases={len(scalars) + 1 + at_once: 0},
+    input_output_aliases={len(scalars) + 1 + n: 0},
     compiler_params=pltpu.CompilerParams(dimension_semantics=('parallel',), vmem_limit_bytes=VMEM),
     name=name(Q),
     interpret=interpret,
-  )(*scalars, q_NxKxRxE, *[kv_PxSxC] * at_once, into)
+  )(*scalars, q_NxKxRxE, *[kv_PxSxC] * n, into)
 
 
 def name(queries: int) -> str:
@@ -104,9 +109,9 @@ def name(queries: int) -> str:
   return 'one_to_a_page' if queries == 1 else 'several_to_a_page'
 
 
-def item_bytes(queries: int, page: int, kv_heads: int, group: int, head_size: int, itemsize: int) -> float:
-  """What an item moves to and from main memory: its page's keys and values, and its results."""
-  return 2 * page * kv_heads * head_size * itemsize + 4 * queries * kv_heads * rows(group) * (head_size + LANES)
+def result_bytes(queries: int, kv_heads: int, group: int, head_size: int) -> int:
+  """What an item writes."""
+  return 4 * queries * kv_heads * rows(group) * (head_size + LANES)
 
 
 def _kernel(Q: int, page_I, row_X, last_X, first, q_ref, *refs):

@@ -24,7 +24,7 @@ from inftool_jax.parallel import placing
 Array = Any  # numpy's or JAX's
 SINGLES, GROUPS = 32, 16  # items that are attended to at a time: enough to keep the cores busy, few enough to stay in their caches
 GROUP = 8  # queries of a grouped item at most
-NONE = 32  # entries of partial results before those of items; as many as the kernel's blocks are aligned to
+NONE = 32  # entries of partial results before those of items; blocks that the kernel writes divide it
 
 
 # Keys and values of all layers, S tokens to a page: page p of layer l is at l * P + p, and page 0 takes writes that nobody reads. Flat

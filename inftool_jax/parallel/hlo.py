@@ -16,6 +16,7 @@ ENTRY = ''  # also names the computation that begins the program
 _HEAD = re.compile(r'^(ENTRY )?%?([\w.-]+) \(.*\{$')
 _COLLECTIVE = re.compile(r' = (.*?) (all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute)(-start)?\(')
 _CHANNEL = re.compile(r'channel_id=\d+')
+_SHARED = 'channel_id=1'  # of what is written in a `shard_map` (jax 0.10)
 _FRAME = re.compile(r'stack_frame_id=\d+')
 _SHAPE = re.compile(r'\b([a-z]+\d*)\[([\d,]*)\]')
 _CALLS = re.compile(r'\b(?:calls|to_apply|branch_computations|true_computation|false_computation)=(\{[^}]*\}|%[\w.-]+)')
@@ -102,8 +103,8 @@ def collective_bytes(text: str, mesh: jax.sharding.Mesh, loops: Sequence[float])
 def collectives(found: Computations, loops: Sequence[float]) -> list[tuple[str, str, float]]:
   """(computation, line, how often) of every collective. Fusions that each do a step of one repeat it; it is told once.
 
-  Steps are of one collective where channel, result and the place in the traced program are the same. The channel alone would do for
-  those that XLA made; JAX's own, in `shard_map`, all have the first.
+  Steps of one collective have its channel. Those that are written in a `shard_map` all have the same one: there shape and place in the
+  traced program tell them apart, too.
   """
   alone = {name for name, _, _ in executed(found, loops, inside=False)}
   told: list[tuple[str, str, float]] = []
@@ -116,7 +117,9 @@ def collectives(found: Computations, loops: Sequence[float]) -> list[tuple[str, 
     if name in alone or channel is None:
       told.append(each)
       continue
-    step = channel[0], collective[1], frame[0] if frame else ''
+    step: tuple[str, ...] = (channel[0],)
+    if channel[0] == _SHARED:
+      step = channel[0], str(_SHAPE.findall(collective[1])), frame[0] if frame else ''
     if step not in fused or fused[step][2] < times:
       fused[step] = each
   return [*told, *fused.values()]

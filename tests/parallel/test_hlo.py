@@ -57,17 +57,17 @@ def test_an_all_reduce_of_which_each_keeps_its_part_is_a_reduce_scatter() -> Non
 
 
 def test_a_collective_whose_steps_are_in_several_fusions_counts_once() -> None:
-  def text(frames: tuple[int, ...]) -> str:
-    rest = f'channel_id=7, replica_groups={FSDP}'
+  def text(channel: int, frames: tuple[int, ...]) -> str:
+    rest = f'channel_id={channel}, replica_groups={FSDP}'
     steps = ''.join(
-      f'%step.{n} (i: f32[16]) -> f32[64] {{\n  %g.{n} = f32[64]{{0}} all-gather(%i), {rest}, metadata={{stack_frame_id={frame}}}\n}}\n\n'
+      f'%step.{n} (i: f32[16]) -> f32[64] {{\n  %g.{n} = f32[64]{{0{":S(1)" * n}}} all-gather(%i), {rest}, metadata={{stack_frame_id={frame}}}\n}}\n\n'
       for n, frame in enumerate(frames)
     )
     calls = '\n  '.join(f'%c.{n} = f32[64]{{0}} fusion(%p), calls=%step.{n}' for n in range(len(frames)))
     return _program(calls.removeprefix('%c.0 = '), steps)
 
-  assert hlo.collective_bytes(text((4, 4, 4)), MESH, ()) == {'fsdp': 256 * 3 / 4}
-  assert hlo.collective_bytes(text((4, 4, 5)), MESH, ()) == {'fsdp': 2 * 256 * 3 / 4}  # traced twice, so there are two
+  assert hlo.collective_bytes(text(7, (4, 4, 5)), MESH, ()) == {'fsdp': 256 * 3 / 4}
+  assert hlo.collective_bytes(text(1, (4, 4, 5)), MESH, ()) == {'fsdp': 2 * 256 * 3 / 4}  # of a `shard_map`, from two places
 
 
 def test_collectives_of_one_channel_that_are_in_no_fusion_count_each() -> None:
