@@ -101,28 +101,27 @@ def collective_bytes(text: str, mesh: jax.sharding.Mesh, loops: Sequence[float])
 
 
 def collectives(found: Computations, loops: Sequence[float]) -> list[tuple[str, str, float]]:
-  """(computation, line, how often) of every collective. Fusions that each do a step of one repeat it; it is told once.
+  """(computation, line, how often) of every collective. What does a step of one beside other work repeats it; it is told once.
 
-  Steps of one collective have its channel. Those that are written in a `shard_map` all have the same one: there shape and place in the
-  traced program tell them apart, too.
+  Steps of one collective have its channel. Those that are written in a `shard_map` all have the same one: there each counts that is in
+  no fusion, and in fusions shape and place in the traced program tell them apart.
   """
   alone = {name for name, _, _ in executed(found, loops, inside=False)}
   told: list[tuple[str, str, float]] = []
-  fused: dict[tuple[str, ...], tuple[str, str, float]] = {}
+  by_step: dict[tuple[str, ...], tuple[str, str, float]] = {}
   for each in executed(found, loops, inside=True):
     name, line, times = each
     if not (collective := _COLLECTIVE.search(line)):
       continue
-    channel, frame = _CHANNEL.search(line), _FRAME.search(line)
-    if name in alone or channel is None:
+    channel = said[0] if (said := _CHANNEL.search(line)) else _SHARED
+    if channel == _SHARED and name in alone:
       told.append(each)
       continue
-    step: tuple[str, ...] = (channel[0],)
-    if channel[0] == _SHARED:
-      step = channel[0], str(_SHAPE.findall(collective[1])), frame[0] if frame else ''
-    if step not in fused or fused[step][2] < times:
-      fused[step] = each
-  return [*told, *fused.values()]
+    frame = said[0] if (said := _FRAME.search(line)) else ''
+    step = (channel, str(_SHAPE.findall(collective[1])), frame) if channel == _SHARED else (channel,)
+    if step not in by_step or by_step[step][2] < times:
+      by_step[step] = each
+  return [*told, *by_step.values()]
 
 
 def _trips(condition: Sequence[str], body: Sequence[str]) -> int | None:

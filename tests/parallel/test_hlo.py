@@ -58,9 +58,9 @@ def test_an_all_reduce_of_which_each_keeps_its_part_is_a_reduce_scatter() -> Non
 
 def test_a_collective_whose_steps_are_in_several_fusions_counts_once() -> None:
   def text(channel: int, frames: tuple[int, ...]) -> str:
-    rest = f'channel_id={channel}, replica_groups={FSDP}'
+    rest = f'all-gather(%i), channel_id={channel}, replica_groups={FSDP}'
     steps = ''.join(
-      f'%step.{n} (i: f32[16]) -> f32[64] {{\n  %g.{n} = f32[64]{{0{":S(1)" * n}}} all-gather(%i), {rest}, metadata={{stack_frame_id={frame}}}\n}}\n\n'
+      f'%step.{n} (i: f32[16]) -> f32[64] {{\n  %g.{n} = f32[64]{{0{":S(1)" * n}}} {rest}, metadata={{stack_frame_id={frame}}}\n}}\n\n'
       for n, frame in enumerate(frames)
     )
     calls = '\n  '.join(f'%c.{n} = f32[64]{{0}} fusion(%p), calls=%step.{n}' for n in range(len(frames)))
