@@ -139,6 +139,21 @@ def test_the_sampler_is_compiled_as_it_is_for_one_chip_with_its_cache_full(name:
   assert counting.flops(case.function.trace(*case.arguments).jaxpr.jaxpr, case.loops, case.cells) == pytest.approx(expected, rel=0.01)
 
 
+@needs_compiler
+@pytest.mark.slow
+def test_the_sampler_attends_by_kernels_and_writes_its_cache_in_place() -> None:
+  devices, chip = topology.devices(TOPOLOGY)
+  config = presets.get_config()
+  config.sampling.tensor = 2
+  case = aot_cases.sampler('decode', settings.parse(config), SHAPE, devices)
+  compiled = ahead.compile_for(case.mesh, case.function, case.arguments, chip.memory, case.loops, case.cells, case.moved)
+  assert hlo.kernels(compiled.text) == {'one_to_a_page': 1, 'several_to_a_page': 1}
+  assert compiled.memory is not None and compiled.memory.temporaries < case.stays['cache']
+  # Every page is read in each step, and there is nothing else of its size to move but weights and partial results.
+  steps = settings.parse(config).sampling.decode_steps
+  assert steps * case.stays['cache'] < compiled.traffic < 2 * steps * sum(case.stays.values())
+
+
 @given(first=st.integers(1, 40), each=st.integers(1, 30), bent=st.integers(0, 20), capacity=st.integers(0, 400))
 def test_the_search_ends_at_the_largest_micro_batch_that_fits(first: int, each: int, bent: int, capacity: int) -> None:
   needed = lambda rows: first + each * rows + bent * (rows // 3)
