@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -38,7 +39,9 @@ def tables(entries: Sequence[Entry]) -> str:
 
 
 def _order(e: Entry) -> tuple[Any, ...]:
-  return e['preset'], e['program'], 'adapters' in e['case'], e['topology'], len(e['case']), e['case']
+  length = re.search(r'rows of ([\d,]+) tokens', e['case'])
+  tokens = int(length[1].replace(',', '')) if length else 0
+  return e['preset'], e['program'], 'adapters' in e['case'], e['topology'], tokens, e['case']
 
 
 def _table(columns: Sequence[Column], entries: Sequence[Entry]) -> str:

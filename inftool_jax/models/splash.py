@@ -3,7 +3,8 @@
 A kernel's mask is causal and one equality of segment ids. Ours needs two, for a token sees its own segment and its parent: the kernel
 runs twice and both parts are merged by their log-sum-exp, as a flash kernel merges its blocks. The gradient of the merged softmax is
 that of either kernel when given the merged output and log-sum-exp, so the backward kernels run twice as well and their results add up.
-The kernels' own gradient rule does not know of the merger; hence the two functions without a public name.
+Rows in which nobody has a parent, as in SFT, are spared the second. The kernels' own gradient rule does not know of the merger; hence the
+two functions without a public name.
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ def _forward(q_BxHxTxE, k_BxKxTxE, v_BxKxTxE, segments_BxT, parents_BxT, interpr
     return out_BxHxTxE, lse_BxHxT
 
   # A token without a parent sees nothing in the second part: its log-sum-exp is that of the kernel's mask value, its weight 0.
-  (own, own_lse), (parent, parent_lse) = part(segments_BxT), part(parents_BxT)
+  own, own_lse = part(segments_BxT)
+  none = lambda ids: (jnp.zeros_like(own), jnp.full_like(own_lse, kernels.DEFAULT_MASK_VALUE))
+  parent, parent_lse = jax.lax.cond((parents_BxT >= 0).any(), part, none, parents_BxT)
   lse_BxHxT = jnp.logaddexp(own_lse, parent_lse)
   weighted = ((out, jnp.exp(lse - lse_BxHxT)[..., None]) for out, lse in ((own, own_lse), (parent, parent_lse)))
   out_BxHxTxE = sum(out.astype(jnp.float32) * weight for out, weight in weighted).astype(q_BxHxTxE.dtype)
@@ -71,8 +74,10 @@ def _backward(interpret: bool, residuals, d_out_BxHxTxE):
     saved = (q, k, v, kernels.SegmentIds(ids, segments), None, out, lse, kernel.dq_mask_info, kernel.dkv_mask_info)
     return kernels._splash_attention_bwd(**options, res=saved, do=d_out)[3:6]
 
-  parts = (jax.vmap(row)(ids, q, k, v, segments_BxT, out, lse, d_out_BxHxTxE) for ids in (segments_BxT, parents_BxT))
-  return *jax.tree.map(jnp.add, *parts), None, None
+  part = lambda ids: jax.vmap(row)(ids, q, k, v, segments_BxT, out, lse, d_out_BxHxTxE)
+  own = part(segments_BxT)
+  both = lambda ids: jax.tree.map(jnp.add, own, part(ids))
+  return *jax.lax.cond((parents_BxT >= 0).any(), both, lambda ids: own, parents_BxT), None, None
 
 
 _merged.defvjp(_forward, _backward)
