@@ -36,6 +36,7 @@ class Case:
   arguments: tuple[Any, ...]
   loops: tuple[float, ...]  # see `counting.flops`
   stays: Mapping[str, int]  # what of the arguments is there between two runs, too: bytes on one chip
+  handed_over: int = 0  # bytes on one chip of the largest of the learner's weights, as they are cast for the sampler one by one
   model_flops: float | None = None  # of an update, of all chips; None: there is no such number
   least: Mapping[str, float] = dataclasses.field(default_factory=dict)  # see `exchange.least`
   cells: counting.Cells = splash.cells  # of kernels' grids; see `counting.flops`
@@ -71,9 +72,14 @@ def learner(name: str, settings: Settings, shape: DecoderConfig, devices: Sequen
     (state, abstract.batch(M, R, T, mesh), frozen),
     (M, -(-positions // step.HEAD_CHUNK)),
     {part: size for part, arrays in held.items() if (size := ahead.argument_bytes(arrays))},
+    ahead.argument_bytes(max(_cast(state.params, shape.compute_dtype), key=ahead.argument_bytes)),
     M * R * T * update_flops(shape, T),
     exchange.least(shape, mesh, M, R, T),
   )
+
+
+def _cast(params: Any, dtype: str) -> list[jax.ShapeDtypeStruct]:
+  return [jax.ShapeDtypeStruct(x.shape, dtype, sharding=x.sharding) for x in jax.tree.leaves(params)]
 
 
 def update_flops(shape: DecoderConfig, length: int) -> float:

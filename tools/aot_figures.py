@@ -17,8 +17,9 @@ from inftool_jax.parallel import mesh as meshes
 from inftool_jax.parallel.topology import GIB, Chip
 from tools.aot_cases import LEARNER, SAMPLER, Case
 
-# A round samples with the learner's state in memory and updates with the sampler's weights in memory, but without its cache.
-PHASES = {'rollout': (SAMPLER, ()), 'update': (LEARNER, ('cache',))}  # -> the programs that run, what was given back
+# A round samples with the learner's state in memory and updates with the sampler's weights in memory, but without its cache; new weights
+# take the place of the old ones before there is a cache again.
+PHASES = {'hand-over': ((), ('cache',)), 'rollout': (SAMPLER, ()), 'update': (LEARNER, ('cache',))}  # -> programs that run, what is gone
 
 Done = Mapping[str, tuple[Case, ahead.Compiled]]
 
@@ -83,8 +84,11 @@ def phases(done: Done) -> dict[str, dict[str, int]]:
   stays = {part: size for case, _ in done.values() for part, size in case.stays.items()}
   out = {}
   for phase, (running, gone) in PHASES.items():
-    largest = max(_beside(*done[name]) for name in running if name in done)
-    out[phase] = {part: size for part, size in stays.items() if part not in gone} | {'largest program': largest}
+    out[phase] = {part: size for part, size in stays.items() if part not in gone}
+    if running:
+      out[phase]['largest program'] = max(_beside(*done[name]) for name in running if name in done)
+    else:
+      out[phase]['weight under way'] = max(case.handed_over for case, _ in done.values())
   return out
 
 
@@ -98,8 +102,8 @@ def budget(found: Mapping[str, Mapping[str, int]], chip: Chip) -> list[str]:
   """The phases as a table for a reader."""
   parts = list(dict.fromkeys(part for phase in found.values() for part in phase))
   width = max(map(len, (*parts, 'total of 99')))
-  cell = lambda n: f'{_gib(n):>9}' if n else f'{"":>9}'
-  lines = [f'  {"GiB a chip":<{width}}' + ''.join(f'{phase:>9}' for phase in found)]
+  cell = lambda n: f'{_gib(n):>11}' if n else f'{"":>11}'
+  lines = [f'  {"GiB a chip":<{width}}' + ''.join(f'{phase:>11}' for phase in found)]
   lines += [f'  {part:<{width}}' + ''.join(cell(phase.get(part, 0)) for phase in found.values()) for part in parts]
   return [*lines, f'  {f"total of {_gib(chip.memory)}":<{width}}' + ''.join(cell(sum(phase.values())) for phase in found.values())]
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.sharding import Mesh, NamedSharding, SingleDeviceSharding
 
 from inftool_jax.models import decoder, paged
@@ -49,9 +50,23 @@ class Places:
       return kind(*(self.whole for _ in axes))
     return kind(*(NamedSharding(self.mesh, rules.spec(names, rules.ACTIVATIONS)) for names in axes))
 
-  def params(self, params: Any, config: DecoderConfig) -> Any:
-    """The weights of a model of `config`, committed: computed ones are not, restored ones are, either kind a compilation of its own."""
-    return jax.device_put(decoder.with_kv_heads(decoder.served(params, config), config, self.config.kv_heads), self.weights)
+  def params(self, params: decoder.Params, config: DecoderConfig, old: decoder.Params | None = None) -> decoder.Params:
+    """The weights of a model of `config`, committed: computed ones are not, restored ones are, either kind a compilation of its own.
+
+    They come one after the other, each after its predecessor in `old` went: beside the learner's state there need not be room for two
+    sets of them. `old` is empty afterwards.
+    """
+    before = flatten_dict(old or {})
+    if old:
+      old.clear()
+    new = {}
+    for path, x in flatten_dict(params).items():
+      before.pop(path, None)
+      one = decoder.served({'blocks': {}} | unflatten_dict({path: x}), config)
+      one = flatten_dict(decoder.with_kv_heads(one, config, self.config.kv_heads))
+      place = self.weights if self.mesh is None else flatten_dict(self.weights)[path]
+      new[path] = jax.block_until_ready(jax.device_put(one[path], place))
+    return unflatten_dict(new)
 
   def new_pool(self, pages: int, size: int) -> Callable[[], Pool]:
     """Makes an empty cache, each part born where it lies."""

@@ -75,11 +75,14 @@ class BatchedSampler:
   def update(self, params, version: int) -> None:
     """Serves new weights under a new version; keys and values of the old ones are never used again.
 
+    The old weights go one by one as the new ones come; if these end midway, there is nothing to sample from.
+
     Raises:
       RuntimeError: a request is under way; every token of a sample has one version.
     """
     self.refuse_under_way('weights cannot change')
-    self._params, self.version = self._places.params(params, self.config), version
+    old, self._params = self._params, {}
+    self._params, self.version = self._places.params(params, self.config, old), version
     self._forget()
 
   def forget(self) -> None:

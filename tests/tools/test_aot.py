@@ -178,7 +178,8 @@ def test_a_larger_micro_batch_takes_fewer_of_them() -> None:
 
 
 def _done(name: str, stays: dict[str, int], memory: ahead.Memory | None) -> tuple[aot_cases.Case, ahead.Compiled]:
-  return aot_cases.Case(name, '', None, None, (), (), stays), ahead.Compiled(1.0, 1.0, memory, '' if memory else 'too much')
+  handed_over = 3 if 'masters' in stays else 0
+  return aot_cases.Case(name, '', None, None, (), (), stays, handed_over), ahead.Compiled(1.0, 1.0, memory, '' if memory else 'too much')
 
 
 def test_a_phase_is_what_stays_and_the_largest_program_that_runs_in_it() -> None:
@@ -189,11 +190,13 @@ def test_a_phase_is_what_stays_and_the_largest_program_that_runs_in_it() -> None
   }
   phases = aot_figures.phases(done)
   assert phases == {
+    'hand-over': {'masters': 4, 'optimizer': 8, "sampler's weights": 7, 'weight under way': 3},
     'rollout': {'masters': 4, 'optimizer': 8, "sampler's weights": 7, 'cache': 50, 'largest program': 4},
     'update': {'masters': 4, 'optimizer': 8, "sampler's weights": 7, 'largest program': 31},
   }
   table = aot_figures.budget({name: {k: v * topology.GIB for k, v in p.items()} for name, p in phases.items()}, topology.chip('v5e:2x2'))
-  assert table[0].split() == ['GiB', 'a', 'chip', 'rollout', 'update'] and table[-1].split() == ['total', 'of', '16.0', '73.0', '50.0']
+  assert table[0].split() == ['GiB', 'a', 'chip', 'hand-over', 'rollout', 'update']
+  assert table[-1].split() == ['total', 'of', '16.0', '22.0', '73.0', '50.0']
   assert next(line for line in table if 'cache' in line).split() == ['cache', '50.0']
   assert aot_figures.phases({'grpo': done['grpo']}) == {}  # half of a round says nothing of what it shares
   assert aot_figures.phases(done | {'decode': _done('decode', {}, None)}) == {}
