@@ -21,8 +21,8 @@ import ml_collections
 MESHES = {'qwen2_5_7b': (8, 1), 'qwen2_5_32b': (16, 4), 'qwen3_8b': (8, 1), 'qwen3_32b': (16, 4), 'llama3_8b': (8, 1)}
 PRESETS = ('tiny', 'smoke', 'qwen2_5_0_5b', 'qwen2_5_32b_lora', *MESHES)
 # Hardware -> how a decoder of 32B lies on it, as in qwen2_5_32b@v5e-256. Nothing was run. Of qwen2_5_32b the updates on TPUs were compiled,
-# and replicas, but not with 2,049 pages (launch/README.md); the rest is by calculation. On h100-8 there is room to train adapters
-# (lora.rank), not all parameters.
+# in rows of 8,192 tokens, and the replicas but that of v6e-256 (launch/README.md); the rest is by calculation. On h100-8 there is room to
+# train adapters (lora.rank), not all parameters.
 LARGE = ('qwen2_5_32b', 'qwen3_32b')
 HARDWARE = {
   'v5p-64': dict(tensor=4, rows=16, remat='projections', replica=4, conversations=128, pages=8193),
