@@ -16,8 +16,9 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
+from inftool_jax.models.attention import MASKED
+
 LANES, SUBLANES = 128, 8
-MASKED = -1e30  # finite: what sees nothing stays free of NaN
 TOP, TOTAL = 0, 1  # lanes behind the values
 CHUNK = 4096  # queries of a call at most: their numbers must fit a chip's scalar memory
 AT_ONCE = 16, 4  # items of one query, or of several, in a cell of the grid: a page alone arrives faster than a cell begins

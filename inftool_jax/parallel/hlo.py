@@ -113,11 +113,10 @@ def collectives(found: Computations, loops: Sequence[float]) -> list[tuple[str, 
     name, line, times = each
     if not (collective := _COLLECTIVE.search(line)):
       continue
-    channel = said[0] if (said := _CHANNEL.search(line)) else _SHARED
-    if channel == _SHARED and name in alone:
+    channel, frame = (found[0] if found else '' for found in (_CHANNEL.search(line), _FRAME.search(line)))
+    if not channel or (channel == _SHARED and name in alone):
       told.append(each)
       continue
-    frame = said[0] if (said := _FRAME.search(line)) else ''
     step = (channel, str(_SHAPE.findall(collective[1])), frame) if channel == _SHARED else (channel,)
     if step not in by_step or by_step[step][2] < times:
       by_step[step] = each

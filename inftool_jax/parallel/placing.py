@@ -128,8 +128,8 @@ def _constrained(x: jax.Array, names: Names, table: rules.Rules) -> jax.Array:
 def by_shard(function: Callable, inputs: Sequence[Any], outputs: Any) -> Callable:
   """`function` of arrays, called on each device's part of them.
 
-  What it needs of other parts it gets by `total`, `largest` and `own`. With a custom gradient this goes inside of its two rules: what
-  JAX would add up over devices behind a rule's back depends on the specs.
+  What it needs of other parts it gets by the functions below (`total`, `scattered`, `own`, ..). With a custom gradient this goes inside
+  of its two rules: what JAX would add up over devices behind a rule's back depends on the specs.
 
   Args:
     inputs: logical axes of each argument, a list of them for a list.

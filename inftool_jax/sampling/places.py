@@ -59,13 +59,12 @@ class Places:
     before = flatten_dict(old or {})
     if old:
       old.clear()
-    new = {}
+    places, new = flatten_dict({} if self.mesh is None else self.weights), {}
     for path, x in flatten_dict(params).items():
       before.pop(path, None)
       one = decoder.served({'blocks': {}} | unflatten_dict({path: x}), config)
       one = flatten_dict(decoder.with_kv_heads(one, config, self.config.kv_heads))
-      place = self.weights if self.mesh is None else flatten_dict(self.weights)[path]
-      new[path] = jax.block_until_ready(jax.device_put(one[path], place))
+      new[path] = jax.block_until_ready(jax.device_put(one[path], places.get(path, self.whole)))
     return unflatten_dict(new)
 
   def new_pool(self, pages: int, size: int) -> Callable[[], Pool]:

@@ -17,10 +17,9 @@ def least(config: DecoderConfig, mesh: jax.sharding.Mesh, micro_batches: int, ro
 
   `fsdp`: in each micro-batch every parameter is gathered in the compute dtype, or in its 8 bits, for the forward and for the backward
   pass, and the gradient of what is trained is scattered; of an embedding that is no head only the rows of the micro-batch's tokens go
-  around, and back. `tensor`: in each micro-batch and layer the residual stream is gathered before
-  attention and before the feed-forward and scattered behind each, as often in the backward pass (2205.05198), which also gathers the
-  two inputs again where it kept only its own part of them, and scatters what attention added again where it kept nothing. `data`: the
-  gradient once, in float32.
+  around, and back. `tensor`: in each micro-batch and layer the residual stream is gathered before attention and before the feed-forward
+  and scattered behind each, as often in the backward pass (2205.05198), which also gathers the two inputs again where it kept only its
+  own part of them, and scatters what attention added again where it kept nothing. `data`: the gradient once, in float32.
   """
   sizes, itemsize = dict(mesh.shape), jnp.dtype(config.compute_dtype).itemsize
   share = {axis: (n - 1) / n for axis, n in sizes.items()}

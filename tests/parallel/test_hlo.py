@@ -70,6 +70,13 @@ def test_a_collective_whose_steps_are_in_several_fusions_counts_once() -> None:
   assert hlo.collective_bytes(text(1, (4, 4, 5)), MESH, ()) == {'fsdp': 2 * 256 * 3 / 4}  # of a `shard_map`, from two places
 
 
+def test_collectives_without_a_channel_count_each_in_fusions_too() -> None:
+  body = f'%r = f32[64]{{0}} all-gather(%i), replica_groups={FSDP}'
+  inner = ''.join(f'%f.{n} (i: f32[64]) -> f32[64] {{\n  {body}\n}}\n\n' for n in (0, 1))
+  calls = 'f32[64]{0} fusion(%p), calls=%f.0\n  %b = f32[64]{0} fusion(%p), calls=%f.1'
+  assert hlo.collective_bytes(_program(calls, inner), MESH, ()) == {'fsdp': 2 * 256 * 3 / 4}
+
+
 def test_collectives_of_one_channel_that_are_in_no_fusion_count_each() -> None:
   line = f'f32[64]{{0}} all-gather(%p), channel_id=1, replica_groups={FSDP}'
   assert hlo.collective_bytes(_program(f'{line}\n  %b = {line}'), MESH, ()) == {'fsdp': 2 * 256 * 3 / 4}
