@@ -131,9 +131,9 @@ def _tiny_stages(c: ml_collections.ConfigDict) -> None:
   c.sft = ml_collections.ConfigDict()
   c.sft.checkpoint = ''  # workdir of another run: take its SFT policy
   c.sft.steps = 300
-  c.sft.rows = 4
+  c.sft.rows = 3
   c.sft.micro_batches = 1
-  c.sft.row_length = 1024  # longer trajectories are left out and counted
+  c.sft.row_length = 1280  # longer trajectories are left out and counted
   c.sft.masked = 0.8  # share of conversations told with other names, anew in every epoch
   c.sft.checkpoint_every = 50
   c.sft.checkpoint_keep = 2  # newest ones

@@ -27,7 +27,7 @@ from inftool_jax.types import Task, Trajectory
 
 STAGE = 'sft'
 WINDOW = 96  # groups of conversations whose rows are shuffled
-TOGETHER = 4  # conversations of a group: about what a row holds. Each group's names are masked anew
+TOGETHER = 6  # conversations of a group: those over one set of tools. Each group's names are masked anew
 
 
 def run(context: Context, params: decoder.Params, inputs: dict[str, str]) -> tuple[decoder.Params, manifest.StageManifest]:
