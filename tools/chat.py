@@ -72,11 +72,7 @@ def simulated(paths: Sequence[str], name: str) -> tuple[ToolServer, Sequence[Too
   ingest = specs.load(paths)
   for problem in ingest.problems:
     print(problem, file=sys.stderr)
-  servers = list(dict.fromkeys(t.server for t in ingest.tools))
-  if name not in servers and (name or len(servers) > 1):
-    said = f'there is no server {name!r}' if name else f'the specifications hold {len(servers)} servers'
-    raise SpecError(f'{said}; choose one with --server=NAME: {", ".join(servers[:20])}{", ..." if len(servers) > 20 else ""}')
-  tools = [t for t in ingest.tools if t.server == (name or servers[0])]
+  _, tools = specs.one_server(ingest.tools, name)
   return Simulator(tools), tools
 
 

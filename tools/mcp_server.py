@@ -13,6 +13,7 @@ Over stdio, stdout belongs to the protocol; everything else is on stderr. Ends w
 from __future__ import annotations
 
 import asyncio
+import collections
 import os
 import signal
 import sys
@@ -24,7 +25,7 @@ from inftool_jax import specs
 from inftool_jax.errors import SpecError
 from inftool_jax.servers import faults, serving
 from inftool_jax.servers.simulator import Simulator
-from inftool_jax.types import Tool, ToolServer
+from inftool_jax.types import ToolServer
 
 SERVER = flags.DEFINE_string('server', '', 'which server, where the specifications hold several')
 LIST = flags.DEFINE_bool('list', False, 'print the servers and how many tools each has')
@@ -44,26 +45,24 @@ def main(argv: list[str]) -> None:
     sys.exit(str(e))
   for problem in ingest.problems:
     print(problem, file=sys.stderr)
-  servers: dict[str, list[Tool]] = {}
-  for tool in ingest.tools:
-    servers.setdefault(tool.server, []).append(tool)
   if LIST.value:
-    print('\n'.join(f'{name}  {len(tools)} tools' for name, tools in servers.items()))
+    counts = collections.Counter(tool.server for tool in ingest.tools)
+    print('\n'.join(f'{name}  {count} tools' for name, count in counts.items()))
     return
-  name = SERVER.value or next(iter(servers))
-  if name not in servers or (not SERVER.value and len(servers) > 1):
-    said = f'there is no server {name!r}' if SERVER.value else f'the specifications hold {len(servers)} servers'
-    sys.exit(f'{said}; choose one with --server=NAME: {", ".join(list(servers)[:20])}{", ..." if len(servers) > 20 else ""}')
-  server: ToolServer = Simulator(servers[name])
-  server = faults.FaultyServer(server, servers[name], rates) if rates else server
+  try:
+    name, tools = specs.one_server(ingest.tools, SERVER.value)
+  except SpecError as e:
+    sys.exit(str(e))
+  server: ToolServer = Simulator(tools)
+  server = faults.FaultyServer(server, tools, rates) if rates else server
   signal.signal(signal.SIGTERM, _end)
   signal.signal(signal.SIGINT, _end)
   if address is not None:
-    print(f'{name}: {len(servers[name])} tools at http://{HTTP.value}{serving.PATH}', file=sys.stderr, flush=True)
-    serving.serve_http(server, servers[name], name, SEED.value, *address)
+    print(f'{name}: {len(tools)} tools at http://{HTTP.value}{serving.PATH}', file=sys.stderr, flush=True)
+    serving.serve_http(server, tools, name, SEED.value, *address)
   else:
-    print(f'{name}: {len(servers[name])} tools over stdio', file=sys.stderr, flush=True)
-    asyncio.run(serving.serve_stdio(server, servers[name], name, SEED.value))
+    print(f'{name}: {len(tools)} tools over stdio', file=sys.stderr, flush=True)
+    asyncio.run(serving.serve_stdio(server, tools, name, SEED.value))
 
 
 def _address(text: str) -> tuple[str, int]:

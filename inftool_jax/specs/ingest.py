@@ -54,6 +54,16 @@ class Ingest:
   splits: Mapping[str, str]
 
 
+def one_server(tools: Sequence[Tool], name: str) -> tuple[str, list[Tool]]:
+  """The server of this name, or the only one there is, and its tools. Raises SpecError when it is not clear which one is meant."""
+  servers = list(dict.fromkeys(t.server for t in tools))
+  if name not in servers and (name or len(servers) > 1):
+    said = f'there is no server {name!r}' if name else f'the specifications hold {len(servers)} servers'
+    raise SpecError(f'{said}; choose one with --server=NAME: {", ".join(servers[:20])}{", ..." if len(servers) > 20 else ""}')
+  chosen = name or servers[0]
+  return chosen, [t for t in tools if t.server == chosen]
+
+
 def bundled_path() -> Path:
   """The folder of the specifications that come with the package."""
   return Path(__file__).parent / 'data' / 'specifications'
