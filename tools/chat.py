@@ -104,7 +104,9 @@ def policy(folder: pathlib.Path, tools: Sequence[Tool]) -> tuple[ChatTokenizer, 
   if needed > context:
     raise ConfigError(f'the {len(tools)} tools and a turn need {needed} tokens of {context}; offer fewer with --tools, or raise --context')
   devices = jax.local_devices()[: TENSOR.value]
-  sampler = Replicas(huggingface.load(folder, shape), shape, SamplerConfig(slots=1, context=context), len(devices), devices=devices)
+  if len(devices) < TENSOR.value:
+    raise ConfigError(f'--tensor={TENSOR.value}: there are only {len(devices)} devices')
+  sampler = Replicas(huggingface.load(folder, shape), shape, SamplerConfig(slots=1, context=context), TENSOR.value, devices=devices)
   sampler.warm_up(lambda text: print(text, file=sys.stderr, flush=True))
   return tokenizer, PolicyAssistant(sampler, tokenizer, SampleParams(SEED.value, TURN.value, TEMPERATURE.value), 'chat')
 

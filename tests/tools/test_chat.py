@@ -44,6 +44,7 @@ def test_of_a_real_server_the_tools_are_offered_that_may_be_called():
   ((), 'name specifications, or one --mcp server'),
   ((specs.bundled_path(),), 'choose one with --server=NAME'),
   ((BANK, '--context=100', '--max_new_tokens=90'), 'offer fewer with --tools, or raise --context'),
+  ((BANK, '--tensor=4096'), '--tensor=4096: there are only'),
 ])  # fmt: skip
 def test_a_wrong_command_is_told_what_to_do(arguments, message):
   ended = run(*arguments)
