@@ -61,6 +61,7 @@ class Sampling:
   prefill: int  # tokens of a prefill
   decode_steps: int  # steps of a dispatch
   tensor: int  # devices that a replica of the sampler is divided over; there are as many replicas as devices allow
+  int8: bool  # the layers' matrices are sampled from in 8 bits
   max_new_tokens: int  # of one assistant turn
   max_turns: int  # assistant turns of one conversation
 

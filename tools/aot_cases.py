@@ -102,10 +102,10 @@ def sampler(name: str, settings: Settings, shape: DecoderConfig, devices: Sequen
   s = settings.sampling
   if s.tensor > len(devices):
     raise ConfigError(f'--config.sampling.tensor={s.tensor}: the topology has {len(devices)} chips')
-  sizes = SamplerConfig(s.slots, s.context, s.page, s.pages or s.slots * -(-s.context // s.page) + 1, s.prefill, s.decode_steps)
-  places = Places.over(devices[: s.tensor], shape)
+  sizes = SamplerConfig(s.slots, s.context, s.page, s.pages or s.slots * -(-s.context // s.page) + 1, s.prefill, s.decode_steps, s.int8)
+  places = Places.over(devices[: s.tensor], shape, s.int8)
   prefill, _, decode = programs.make(sizes, places)
-  params = jax.eval_shape(lambda: decoder.served(decoder.init(places.config, 0), shape))
+  params = jax.eval_shape(lambda: places.served(decoder.init(shape, 0), shape))
   pool = jax.eval_shape(lambda: paged.empty_pool(places.config, sizes.pages, sizes.page, 'tpu'))
   rows = s.prefill if name == 'prefill' else s.slots
   empty = programs.empty_tokens(rows) if name == 'prefill' else programs.empty_request(sizes, rows, shape.vocab)
@@ -130,10 +130,11 @@ def sampler(name: str, settings: Settings, shape: DecoderConfig, devices: Sequen
     }
   else:
     loops = (*steps, rows * sizes.blocks / (paged.SINGLES + paged.GROUPS * paged.GROUP))  # pages by a query, of one run of both loops
+  numbers = shape.compute_dtype + (', matrices in int8' if s.int8 else '')
   what = f'{rows} tokens' if name == 'prefill' else f'{s.decode_steps} steps of {rows} requests'
   return Case(
     name,
-    f'a replica on {s.tensor} chips; {what}; {sizes.pages:,} pages of {s.page} tokens; compute {shape.compute_dtype}',
+    f'a replica on {s.tensor} chips; {what}; {sizes.pages:,} pages of {s.page} tokens; compute {numbers}',
     places.mesh,
     prefill if name == 'prefill' else decode,
     (weights, cache, *jax.tree.map(whole, batch)),

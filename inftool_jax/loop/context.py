@@ -58,7 +58,7 @@ class Context:
   @property
   def sampler(self) -> SamplerConfig:
     s = self.settings.sampling
-    return SamplerConfig(s.slots, s.context, s.page, s.pages, s.prefill, s.decode_steps)
+    return SamplerConfig(s.slots, s.context, s.page, s.pages, s.prefill, s.decode_steps, s.int8)
 
   def folder(self, stage: str) -> pathlib.Path:
     return self.workdir / stage
@@ -90,7 +90,8 @@ def prepare(settings: Settings, workdir: str | pathlib.Path) -> Context:
   if settings.evaluation.grammar:
     Grammars(tokenizer, shape.vocab)  # there, or an error
   context = Context(settings, folder, ingest, splits, tokenizer, shape, mesh, simulators, terms)
-  memory.pages(context.sampler, Places.over(replicas.divided(jax.local_devices(), settings.sampling.tensor)[0], shape))  # fits, or an error
+  first = Places.over(replicas.divided(jax.local_devices(), settings.sampling.tensor)[0], shape, settings.sampling.int8)
+  memory.pages(context.sampler, first)  # fits, or an error
   claiming.claim(folder, settings, home)
   if dumps:
     manifest.write_bytes(folder / LIVE, manifest.readable(dumps))

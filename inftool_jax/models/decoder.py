@@ -115,9 +115,13 @@ BLOCK_AXES = {
 
 def logical_axes(config: DecoderConfig) -> Params:
   """The tree of the parameters with a tuple of axis names in the place of each array."""
-  names = abstract(config)
-  blocks = {name: ('layers', *_block_axes(name)) for name in names['blocks']}
-  return {name: blocks if name == 'blocks' else AXES[name] for name in names}
+  return axes_of(abstract(config))
+
+
+def axes_of(params: Params) -> Params:
+  """The same for a tree like the parameters, with whatever stands beside its matrices."""
+  blocks = {name: ('layers', *_block_axes(name)) for name in params['blocks']}
+  return {name: blocks if name == 'blocks' else AXES[name] for name in params}
 
 
 def _block_axes(name: str) -> tuple[str, ...]:

@@ -109,11 +109,8 @@ def _converted(place: Place, block: np.ndarray, shapes: Any) -> list[tuple[Place
   scales = (*place.path[:-1], place.path[-1] + lora.SCALE)
   if scales[-1] not in _at(shapes, scales[:-1]):
     return [(place, block)]
-  values_IxO, scale_O = _quantize(block.T)
+  values_IxO, scale_O = lora.quantize(block.T)
   return [(place, values_IxO.T), (dataclasses.replace(place, path=scales, transposed=False), scale_O)]
-
-
-_quantize = jax.jit(lora.quantize)
 
 
 def _at(tree: Any, path: tuple[str, ...]) -> Any:

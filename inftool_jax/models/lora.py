@@ -76,6 +76,7 @@ def init(base: Tree, config: LoraConfig, seed: int) -> Tree:
   return {'blocks': adapters}
 
 
+@jax.jit
 def quantize(w: jax.Array) -> tuple[jax.Array, jax.Array]:
   """int8 [..., in, out] and float32 scales [..., out]; their product is `w` but for 1 / 254 of its column's largest entry."""
   w = jnp.asarray(w, jnp.float32)
@@ -85,10 +86,11 @@ def quantize(w: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def quantized(params: Tree) -> Tree:
-  """The parameters with every projection in int8."""
+  """The parameters, or some of them, with every projection in int8; those that are so already stay."""
   blocks = dict(params['blocks'])
   for name in PROJECTIONS:
-    blocks[name], blocks[name + SCALE] = quantize(blocks[name])
+    if name in blocks and jnp.issubdtype(blocks[name].dtype, jnp.floating):
+      blocks[name], blocks[name + SCALE] = quantize(blocks[name])
   return {**params, 'blocks': blocks}
 
 

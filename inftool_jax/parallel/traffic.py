@@ -28,6 +28,7 @@ _FREE = {
 _COLLECTIVES = {'all-gather', 'all-reduce', 'reduce-scatter', 'all-to-all', 'collective-permute'}
 # What passes through a fusion that does a step of a collective; the collective itself is counted apart.
 _PASSING = {'parameter', 'get-tuple-element', 'custom-call', *_COLLECTIVES}
+_COPIES = {'bitcast', 'copy', 'convert'}
 _SLICES = {'dynamic-slice', 'slice', 'gather'}
 _UPDATES = {'dynamic-update-slice': 1, 'scatter': 2}  # -> which operand is written into the first
 
@@ -107,13 +108,24 @@ def _read(program: Program, here: Mapping[str, _Instruction], user: _Instruction
 
 
 def _touched(program: Program, inner: Mapping[str, _Instruction], name: str) -> int:
-  """What a fusion reads of its parameter `name`."""
+  """What a fusion reads of its parameter, or other value, `name`. Of what is only copied there, what is read of the copy."""
   total = 0
   for user in inner.values():
     for place, operand in enumerate(user.operands):
-      if operand == name and user.kind not in ('tuple', 'custom-call', *_COLLECTIVES):
-        total += _touched(program, inner, user.name) if user.kind == 'bitcast' else _read(program, inner, user, place)
+      if operand != name or user.kind in ('tuple', 'custom-call', *_COLLECTIVES):
+        continue
+      if _copies(program, user):
+        total += _touched(program, inner, user.name) * _whole(inner[name]) // max(_whole(user), 1)
+      else:
+        total += _read(program, inner, user, place)
   return total
+
+
+def _copies(program: Program, instruction: _Instruction) -> bool:
+  """Does it give its operand in another form? Within a fusion nobody does so for parts that are not asked for."""
+  if instruction.kind != 'fusion' or instruction.called is None:
+    return instruction.kind in _COPIES
+  return all(inner.kind == 'parameter' or _copies(program, inner) for inner in program[instruction.called].values())
 
 
 def _written(program: Program, here: Mapping[str, _Instruction], instruction: _Instruction) -> int:

@@ -11,7 +11,7 @@ import jax
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.sharding import Mesh, NamedSharding, SingleDeviceSharding
 
-from inftool_jax.models import decoder, paged
+from inftool_jax.models import decoder, lora, paged
 from inftool_jax.models.config import DecoderConfig
 from inftool_jax.models.paged import Pool
 from inftool_jax.parallel import mesh as meshes
@@ -28,9 +28,10 @@ class Places:
   mesh: Mesh | None
   weights: Any
   whole: Any
+  int8: bool = False  # the layers' matrices are held in 8 bits, with a scale for each output channel
 
   @classmethod
-  def over(cls, devices: Sequence[jax.Device], config: DecoderConfig) -> Places:
+  def over(cls, devices: Sequence[jax.Device], config: DecoderConfig, int8: bool = False) -> Places:
     """Tensor parallelism over the devices. Raises ConfigError if they do not divide the model."""
     n = len(devices)
     if n > config.kv_heads and n % config.kv_heads == 0 and config.heads % n == 0:
@@ -38,8 +39,10 @@ class Places:
     mesh = meshes.build(MeshShape(tensor=n), devices, decoder.dimensions(config), 'sampling')
     if mesh is None:
       one = SingleDeviceSharding(devices[0])
-      return cls(tuple(devices), config, None, one, one)
-    return cls(tuple(devices), config, mesh, placing.shardings(mesh, decoder.logical_axes(config)), placing.replicated(mesh))
+      return cls(tuple(devices), config, None, one, one, int8)
+    params = decoder.abstract(config)
+    axes = decoder.axes_of(jax.eval_shape(lora.quantized, params) if int8 else params)
+    return cls(tuple(devices), config, mesh, placing.shardings(mesh, axes), placing.replicated(mesh), int8)
 
   @property
   def cache(self) -> Pool:
@@ -51,7 +54,8 @@ class Places:
     return kind(*(NamedSharding(self.mesh, rules.spec(names, rules.ACTIVATIONS)) for names in axes))
 
   def params(self, params: decoder.Params, config: DecoderConfig, old: decoder.Params | None = None) -> decoder.Params:
-    """The weights of a model of `config`, committed: computed ones are not, restored ones are, either kind a compilation of its own.
+    """What is sampled from, made of the weights of a model of `config`, committed: computed ones are not, restored ones are, either kind a
+    compilation of its own.
 
     They come one after the other, each after its predecessor in `old` went: beside the learner's state there need not be room for two
     sets of them. `old` is empty afterwards.
@@ -61,11 +65,16 @@ class Places:
       old.clear()
     places, new = flatten_dict({} if self.mesh is None else self.weights), {}
     for path, x in flatten_dict(params).items():
-      before.pop(path, None)
-      one = decoder.served({'blocks': {}} | unflatten_dict({path: x}), config)
-      one = flatten_dict(decoder.with_kv_heads(one, config, self.config.kv_heads))
-      new[path] = jax.block_until_ready(jax.device_put(one[path], places.get(path, self.whole)))
+      for part, value in flatten_dict(self.served({'blocks': {}} | unflatten_dict({path: x}), config)).items():
+        before.pop(part, None)
+        new[part] = jax.block_until_ready(jax.device_put(value, places.get(part, self.whole)))
     return unflatten_dict(new)
+
+  def served(self, params: decoder.Params, config: DecoderConfig) -> decoder.Params:
+    """What becomes of the parameters of a model of `config`, or some of them, where they lie. 8 bits are made of masters, not of what is
+    cast."""
+    exact = lora.quantized(params) if self.int8 else params
+    return decoder.with_kv_heads(decoder.served(exact, config), config, self.config.kv_heads)
 
   def new_pool(self, pages: int, size: int) -> Callable[[], Pool]:
     """Makes an empty cache, each part born where it lies."""

@@ -30,7 +30,7 @@ FEWEST_ROWS = 64
 
 @dataclasses.dataclass(frozen=True)
 class SamplerConfig:
-  """Sizes of the programs."""
+  """What the programs are compiled for."""
 
   slots: int = 64  # requests that run at once; a conversation that waits for a tool takes none
   context: int = 2048  # tokens per conversation
@@ -38,6 +38,7 @@ class SamplerConfig:
   pages: int = 0  # of the cache; 0: what free memory takes, where the device tells, else all slots' whole contexts
   prefill: int = 512  # tokens of a prefill
   decode_steps: int = 8  # steps per dispatch
+  int8: bool = False  # the layers' matrices are sampled from in 8 bits
 
   @property
   def blocks(self) -> int:

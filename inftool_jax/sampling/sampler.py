@@ -43,7 +43,7 @@ class BatchedSampler:
       ConfigError: the devices do not divide the model, or their memory does not hold the cache of a single conversation.
     """
     self.config, self.sizes, self.version = config, sizes, version
-    self._places = Places.over(devices or jax.local_devices()[:1], config)
+    self._places = Places.over(devices or jax.local_devices()[:1], config, sizes.int8)
     self._params = self._places.params(params, self.config)
     self._pages = Pages(memory.pages(sizes, self._places), sizes.page)
     self._new_pool = self._places.new_pool(self._pages.count, sizes.page)

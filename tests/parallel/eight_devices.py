@@ -249,6 +249,20 @@ def test_a_sampler_over_several_devices_samples_the_same(replicas: Replicas) -> 
   assert selftest.reproducible(several) and several.compilations <= len(SIZES.prefill_rows) + 1 + len(SIZES.decode_rows)
 
 
+def test_matrices_in_8_bits_are_divided_like_others() -> None:
+  params, sizes = decoder.init(SAMPLED, 3, build('fsdp 4 x tensor 2')), dataclasses.replace(SIZES, int8=True)
+  several = BatchedSampler(params, SAMPLED, sizes, devices=jax.local_devices()[:4])
+  one = BatchedSampler(params, SAMPLED, sizes)
+  (a,), (b,) = (run(_sampled(sampler, ASKED[:1]))[0] for sampler in (several, one))
+  assert a.tokens == b.tokens
+  np.testing.assert_allclose(a.logprobs, b.logprobs, atol=1e-4)
+  parts = {name: several._params['blocks'][name].addressable_shards[0].data for name in ('up', 'up_scale', 'k_scale', 'down', 'down_scale')}
+  L, D, F, E = SAMPLED.layers, SAMPLED.dim, SAMPLED.ffn, SAMPLED.head_dim
+  assert parts['up'].dtype == parts['down'].dtype == np.int8
+  shapes = {name: x.shape for name, x in parts.items()}
+  assert shapes == {'up': (L, D, F // 4), 'up_scale': (L, F // 4), 'k_scale': (L, E), 'down': (L, F // 4, D), 'down_scale': (L, D)}
+
+
 def test_replicas_share_the_conversations_and_sample_what_one_would(replicas: Replicas) -> None:
   assert replicas.slots == 2 * SIZES.slots
   params = decoder.init(SAMPLED, 3)

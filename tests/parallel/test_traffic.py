@@ -32,6 +32,20 @@ FUSIONS = """
   ROOT %twice = f32[1,128]{1,0} add(%part, %part)
 }
 
+%tiled (t0: s8[64,128]) -> s8[64,128] {
+  %t0 = s8[64,128]{1,0:T(32,128)(4,1)} parameter(0)
+  ROOT %t1 = s8[64,128]{1,0:T(8,128)(4,1)} copy(%t0)
+}
+
+%widened (w0: s8[64,128], w1: s32[]) -> f32[1,128] {
+  %w0 = s8[64,128]{1,0:T(32,128)(4,1)} parameter(0)
+  %w1 = s32[] parameter(1)
+  %zero.2 = s32[] constant(0)
+  %retiled = s8[64,128]{1,0:T(8,128)(4,1)} fusion(%w0), kind=kLoop, calls=%tiled
+  %wide = f32[64,128]{1,0} convert(%retiled)
+  ROOT %one = f32[1,128]{1,0} dynamic-slice(%wide, %w1, %zero.2), dynamic_slice_sizes={1,128}
+}
+
 %updated (q0: f32[64,128], q1: f32[1,128], q2: s32[]) -> f32[64,128] {
   %q0 = f32[64,128]{1,0} parameter(0)
   %q1 = f32[1,128]{1,0} parameter(1)
@@ -72,6 +86,8 @@ ENTRY %main (a: f32[64,128], i: s32[], r: f32[1,128]) -> f32[64,128] {{
     ('%x = f32[64]{0} fusion(%a), kind=kInput, calls=%summed', TABLE + 64 * 4),
     ('%x = (f32[64,128]{1,0}, f32[64]{0}) custom-call(%a, %a), custom_call_target="tpu_custom_call"', 3 * TABLE + 256),
     ('%x = (f32[64,128]{1,0}, s32[]) tuple(%a, %i)', 0),
+    # In another layout and type, but no more of it than is asked for.
+    ('%b = s8[64,128]{1,0} bitcast(%a)\n  %x = f32[1,128]{1,0} fusion(%b, %i), kind=kLoop, calls=%widened', 128 + ROW + 4),
     # A fusion that does a step of a gather beside work of its own: the gather's part and whole, once, and that work's row twice.
     (
       '%part = f32[16,128]{1,0} bitcast(%a)\n  %x = (f32[1,128]{1,0}, f32[64,128]{1,0}) fusion(%part, %a, %r), calls=%gathering\n'

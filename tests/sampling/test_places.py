@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from inftool_jax.models import decoder
+from inftool_jax.models import decoder, lora
 from inftool_jax.sampling.places import Places
 from tests.models.small import weights
 from tests.sampling.driving import CONFIG
@@ -17,8 +17,9 @@ from tests.sampling.driving import CONFIG
 HALF = dataclasses.replace(CONFIG, compute_dtype='bfloat16')
 
 
-def test_a_new_weight_comes_after_the_old_one_went(monkeypatch: pytest.MonkeyPatch) -> None:
-  places = Places.over(jax.devices()[:1], HALF)
+@pytest.mark.parametrize('int8', (False, True))
+def test_a_new_weight_comes_after_the_old_one_went(monkeypatch: pytest.MonkeyPatch, int8: bool) -> None:
+  places = Places.over(jax.devices()[:1], HALF, int8)
   old = places.params(weights(HALF), HALF)
   there = [weakref.ref(x) for x in jax.tree.leaves(old)]
   put, seen = jax.device_put, []
@@ -30,7 +31,8 @@ def test_a_new_weight_comes_after_the_old_one_went(monkeypatch: pytest.MonkeyPat
   monkeypatch.setattr(jax, 'device_put', watched)
   new = places.params(weights(HALF), HALF, old)
   assert old == {} and seen == list(range(len(there) - 1, -1, -1))
-  expected = decoder.served(weights(HALF), HALF)
+  expected = decoder.served(lora.quantized(weights(HALF)) if int8 else weights(HALF), HALF)
+  assert (new['blocks']['up'].dtype == np.int8) == int8
   for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(new), jax.tree.leaves(expected), strict=True):
     np.testing.assert_array_equal(a, b, err_msg=jax.tree_util.keystr(path))
     assert a.dtype == b.dtype and a.committed

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from inftool_jax.errors import ConfigError
+from inftool_jax.models import lora
 from inftool_jax.sampling.programs import SamplerConfig
 from inftool_jax.sampling.sampler import BatchedSampler
 from inftool_jax.types import Sample, SampleParams
@@ -58,6 +59,15 @@ def test_log_probabilities_are_the_learners_over_several_turns(sampler: BatchedS
   # A turn prefills what came after the tokens in the cache (all but the last sampled one), and nothing twice.
   read = sum(len(prompt(n, 3 + 2 * n)) - 1 + sum(1 + (n + turn) % 5 for turn in range(2)) for n in range(8))
   assert sampler.stats.prefilled_tokens - before == read
+
+
+def test_matrices_in_8_bits_are_sampled_from_as_the_learner_would(params) -> None:
+  eight = BatchedSampler(params, CONFIG, dataclasses.replace(SIZES, int8=True))
+  assert eight._params['blocks']['down'].dtype == np.int8
+  tokens, sampled = run(_conversation(eight, 3, 'talk'))
+  (same,), (exact,) = learners(lora.quantized(params), [tokens]), learners(params, [tokens])
+  np.testing.assert_allclose(list(sampled.values()), same[list(sampled)], atol=1e-4, rtol=0)
+  assert 1e-4 < np.abs(same - exact)[list(sampled)].max() < 0.5  # the price
 
 
 def test_a_conversation_that_is_told_differently_is_read_again(sampler: BatchedSampler, params) -> None:
