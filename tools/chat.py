@@ -62,7 +62,10 @@ def main(argv: list[str]) -> None:
     sys.exit(str(e))
   print(f'{len(tools)} tools: {", ".join(t.name for t in tools)}', flush=True)
   limits = Limits(TURNS.value, CONTEXT.value, TURN.value)
-  trajectory = asyncio.run(aloud.converse(assistant, server, tools, tokenizer, limits, SEED.value))
+  try:
+    trajectory = asyncio.run(aloud.converse(assistant, server, tools, tokenizer, limits, SEED.value))
+  except KeyboardInterrupt:
+    sys.exit('\ninterrupted')
   if trajectory.outcome != 'completed':
     sys.exit(f'{trajectory.outcome}: {trajectory.note}')
 

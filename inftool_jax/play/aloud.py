@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Sequence
 
 from inftool_jax.agents.user import GOODBYE
@@ -56,11 +57,22 @@ class _Typing:
 
   async def speak(self, view: View, seed: int) -> Message:
     self._shown.more(view.messages)
-    try:
-      typed = (await asyncio.to_thread(input, PROMPT)).strip()
-    except EOFError:
-      return GOODBYE
+    print(PROMPT, end='', flush=True)
+    typed = (await _line()).strip()
     return Message('user', typed) if typed else GOODBYE
+
+
+async def _line() -> str:
+  """What is typed next; empty at the end. At a terminal the wait can be cancelled: a thread that reads could not."""
+  if not sys.stdin.isatty():
+    return sys.stdin.readline()
+  loop, typed = asyncio.get_running_loop(), asyncio.Event()
+  loop.add_reader(sys.stdin, typed.set)
+  try:
+    await typed.wait()
+    return sys.stdin.readline()  # a terminal gives whole lines
+  finally:
+    loop.remove_reader(sys.stdin)
 
 
 class _Aloud:

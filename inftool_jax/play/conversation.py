@@ -64,17 +64,17 @@ async def play(
   """
   talk = _Conversation(task, assistant, user, tokenizer, limits, seeds.derive(seed, 'assistant', task.id, sample))
   try:
-    await talk.run(server)
-    outcome: Outcome = 'completed'
-    note = ''
-  except _Ended as end:
-    outcome, note = end.outcome, end.note
-  finally:
-    if isinstance(assistant, Closable):
-      assistant.close()
-  try:
+    try:
+      await talk.run(server)
+      outcome: Outcome = 'completed'
+      note = ''
+    except _Ended as end:
+      outcome, note = end.outcome, end.note
+    finally:
+      if isinstance(assistant, Closable):
+        assistant.close()
     return _scored(talk, sample, outcome, note, reward_name, terms)
-  finally:
+  finally:  # of one that is cancelled, too
     if isinstance(talk.session, Ending):
       await talk.session.aclose()
 

@@ -60,6 +60,13 @@ def run(work: Coroutine[Any, Any, T]) -> T:
   return asyncio.run(asyncio.wait_for(work, 60))
 
 
+def assert_same(a: list[Sample], b: list[Sample]) -> None:
+  """Bit for bit: tokens, log-probabilities, finish."""
+  for one, other in zip(a, b, strict=True):
+    assert (one.tokens, one.finish) == (other.tokens, other.finish)
+    np.testing.assert_array_equal(np.array(one.logprobs), np.array(other.logprobs))
+
+
 def one_by_one(sampler: BatchedSampler, params: decoder.Params, requests: Sequence[Ask]) -> list[Sample]:
   """Each request alone under `params`, in a sampler that has forgotten the one before."""
 
