@@ -107,15 +107,19 @@ def _read(program: Program, here: Mapping[str, _Instruction], user: _Instruction
   return min(size, _touched(program, inner, parameter.name)) if parameter else size
 
 
-def _touched(program: Program, inner: Mapping[str, _Instruction], name: str) -> int:
-  """What a fusion reads of its parameter, or other value, `name`. Of what is only copied there, what is read of the copy."""
+def _touched(program: Program, inner: Mapping[str, _Instruction], name: str, copy: bool = False) -> int:
+  """What a fusion reads of its parameter `name`, or of a copy of one: what is asked of a copy, and all of it where it is a result."""
   total = 0
   for user in inner.values():
     for place, operand in enumerate(user.operands):
-      if operand != name or user.kind in ('tuple', 'custom-call', *_COLLECTIVES):
+      if operand != name or user.kind in ('custom-call', *_COLLECTIVES):
         continue
-      if _copies(program, user):
-        total += _touched(program, inner, user.name) * _whole(inner[name]) // max(_whole(user), 1)
+      if user.kind == 'tuple':
+        total += _whole(inner[name]) * copy
+      elif _copies(program, user):
+        again = copy or user.kind != 'bitcast'
+        asked = _whole(user) if again and user.root else _touched(program, inner, user.name, again)
+        total += asked * _whole(inner[name]) // max(_whole(user), 1)
       else:
         total += _read(program, inner, user, place)
   return total

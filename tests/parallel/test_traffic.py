@@ -37,6 +37,13 @@ FUSIONS = """
   ROOT %t1 = s8[64,128]{1,0:T(8,128)(4,1)} copy(%t0)
 }
 
+%beside (b0: s8[64,128]) -> (s8[64,128], s8[64,128]) {
+  %b0 = s8[64,128]{1,0} parameter(0)
+  %b1 = s8[64,128]{1,0:T(8,128)(4,1)} copy(%b0)
+  %b2 = s8[64,128]{1,0} negate(%b0)
+  ROOT %pair = (s8[64,128]{1,0}, s8[64,128]{1,0}) tuple(%b1, %b2)
+}
+
 %widened (w0: s8[64,128], w1: s32[]) -> f32[1,128] {
   %w0 = s8[64,128]{1,0:T(32,128)(4,1)} parameter(0)
   %w1 = s32[] parameter(1)
@@ -86,6 +93,8 @@ ENTRY %main (a: f32[64,128], i: s32[], r: f32[1,128]) -> f32[64,128] {{
     ('%x = f32[64]{0} fusion(%a), kind=kInput, calls=%summed', TABLE + 64 * 4),
     ('%x = (f32[64,128]{1,0}, f32[64]{0}) custom-call(%a, %a), custom_call_target="tpu_custom_call"', 3 * TABLE + 256),
     ('%x = (f32[64,128]{1,0}, s32[]) tuple(%a, %i)', 0),
+    ('%b = s8[64,128]{1,0} bitcast(%a)\n  %x = s8[64,128]{1,0:T(8,128)(4,1)} fusion(%b), kind=kLoop, calls=%tiled', 2 * TABLE // 4),
+    ('%b = s8[64,128]{1,0} bitcast(%a)\n  %x = (s8[64,128]{1,0}, s8[64,128]{1,0}) fusion(%b), calls=%beside', 3 * TABLE // 4),
     # In another layout and type, but no more of it than is asked for.
     ('%b = s8[64,128]{1,0} bitcast(%a)\n  %x = f32[1,128]{1,0} fusion(%b, %i), kind=kLoop, calls=%widened', 128 + ROW + 4),
     # A fusion that does a step of a gather beside work of its own: the gather's part and whole, once, and that work's row twice.
