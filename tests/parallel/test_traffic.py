@@ -44,6 +44,17 @@ FUSIONS = """
   ROOT %pair = (s8[64,128]{1,0}, s8[64,128]{1,0}) tuple(%b1, %b2)
 }
 
+%named_anew (n0: f32[64,128]) -> f32[64,128,1] {
+  %n0 = f32[64,128]{1,0} parameter(0)
+  ROOT %n1 = f32[64,128,1]{1,0,2} bitcast(%n0)
+}
+
+%through (h0: f32[64,128]) -> f32[64,128,1] {
+  %h0 = f32[64,128]{1,0} parameter(0)
+  %h1 = f32[64,128,1]{1,0,2} fusion(%h0), kind=kLoop, calls=%named_anew
+  ROOT %h2 = f32[64,128,1]{1,0,2} negate(%h1)
+}
+
 %widened (w0: s8[64,128], w1: s32[]) -> f32[1,128] {
   %w0 = s8[64,128]{1,0:T(32,128)(4,1)} parameter(0)
   %w1 = s32[] parameter(1)
@@ -95,6 +106,7 @@ ENTRY %main (a: f32[64,128], i: s32[], r: f32[1,128]) -> f32[64,128] {{
     ('%x = (f32[64,128]{1,0}, s32[]) tuple(%a, %i)', 0),
     ('%b = s8[64,128]{1,0} bitcast(%a)\n  %x = s8[64,128]{1,0:T(8,128)(4,1)} fusion(%b), kind=kLoop, calls=%tiled', 2 * TABLE // 4),
     ('%b = s8[64,128]{1,0} bitcast(%a)\n  %x = (s8[64,128]{1,0}, s8[64,128]{1,0}) fusion(%b), calls=%beside', 3 * TABLE // 4),
+    ('%x = f32[64,128,1]{1,0,2} fusion(%a), kind=kLoop, calls=%through', 2 * TABLE),
     # In another layout and type, but no more of it than is asked for.
     ('%b = s8[64,128]{1,0} bitcast(%a)\n  %x = f32[1,128]{1,0} fusion(%b, %i), kind=kLoop, calls=%widened', 128 + ROW + 4),
     # A fusion that does a step of a gather beside work of its own: the gather's part and whole, once, and that work's row twice.
