@@ -113,7 +113,7 @@ def _tiny() -> ml_collections.ConfigDict:
   c.sampling.prefill = 512  # tokens of a prefill
   c.sampling.decode_steps = 8  # steps of a dispatch
   c.sampling.tensor = 1  # devices that divide one replica of the sampler; the devices make as many replicas as they can
-  c.sampling.int8 = False  # the layers' matrices are sampled from in 8 bits: half of their bytes, and not quite the learner's policy
+  c.sampling.int8 = False  # the layers' matrices are sampled from in 8 bits: half of bfloat16's bytes, and not quite the learner's policy
   c.sampling.max_new_tokens = 160  # of one assistant turn
   c.sampling.max_turns = 5
 
