@@ -18,7 +18,6 @@ from inftool_jax.parallel import ahead, counting
 from inftool_jax.parallel import mesh as meshes
 from inftool_jax.sampling import programs, work
 from inftool_jax.sampling.places import Places
-from inftool_jax.sampling.programs import SamplerConfig
 from inftool_jax.settings import Settings
 from inftool_jax.training import abstract, exchange, objectives, optimizer, step
 
@@ -102,7 +101,8 @@ def sampler(name: str, settings: Settings, shape: DecoderConfig, devices: Sequen
   s = settings.sampling
   if s.tensor > len(devices):
     raise ConfigError(f'--config.sampling.tensor={s.tensor}: the topology has {len(devices)} chips')
-  sizes = SamplerConfig(s.slots, s.context, s.page, s.pages or s.slots * -(-s.context // s.page) + 1, s.prefill, s.decode_steps, s.int8)
+  sizes = context.sampler_config(settings)
+  sizes = dataclasses.replace(sizes, pages=sizes.pages or sizes.slots * sizes.blocks + 1)
   places = Places.over(devices[: s.tensor], shape, s.int8)
   prefill, _, decode = programs.make(sizes, places)
   params = jax.eval_shape(lambda: places.served(decoder.init(shape, 0), shape))

@@ -57,8 +57,7 @@ class Context:
 
   @property
   def sampler(self) -> SamplerConfig:
-    s = self.settings.sampling
-    return SamplerConfig(s.slots, s.context, s.page, s.pages, s.prefill, s.decode_steps, s.int8)
+    return sampler_config(self.settings)
 
   def folder(self, stage: str) -> pathlib.Path:
     return self.workdir / stage
@@ -96,6 +95,11 @@ def prepare(settings: Settings, workdir: str | pathlib.Path) -> Context:
   if dumps:
     manifest.write_bytes(folder / LIVE, manifest.readable(dumps))
   return context
+
+
+def sampler_config(settings: Settings) -> SamplerConfig:
+  s = settings.sampling
+  return SamplerConfig(s.slots, s.context, s.page, s.pages, s.prefill, s.decode_steps, s.int8)
 
 
 def dimensions(settings: Settings, shape: DecoderConfig) -> Iterator[meshes.Dimension]:
